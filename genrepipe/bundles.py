@@ -1,0 +1,180 @@
+"""Bundles: a folder that holds one trained model and all it needs to score, and to prove that it still does.
+
+Loading reads JSON, Parquet and ONNX, and executes nothing else. The manifest ``bundle.json`` is written last and
+names the sha256 of every other file, so a bundle that was cut short, or changed by a byte, is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from genrepipe import assets, contracts, sources
+from genrepipe.errors import BundleBroken, StorageError, UnknownModel, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MANIFEST = "bundle.json"
+MODEL, GOLDEN, REFERENCE, CARD = "model.onnx", "golden.parquet", "reference.parquet", "card.md"
+FILES = (MODEL, GOLDEN, REFERENCE, CARD)
+CHAMPION = "champion"  # a file beside the bundles that names one of them
+
+
+class Manifest(BaseModel):
+    """What ``bundle.json`` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    format: int
+    name: str
+    version: str
+    kind: str
+    summary: str
+    labels: tuple[str, ...]
+    input_columns: tuple[str, ...]
+    parameters: int
+    tolerance: float
+    contracts: dict[str, str]
+    training_data: dict[str, Any]
+    metrics: dict[str, Any]
+    command: str
+    versions: dict[str, str]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files are what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+    sha256: str
+
+    @property
+    def model(self) -> Path:
+        """Path of the ONNX graph."""
+        return self.folder / MODEL
+
+    @cached_property
+    def golden(self) -> pl.DataFrame:
+        """Inputs, one Float32 column each, and the probabilities that a float64 reference gave, one column a label."""
+        return pl.read_parquet(self.folder / GOLDEN)
+
+    @cached_property
+    def duration_ms(self) -> float:
+        """The global median duration of the training data, in milliseconds."""
+        reference = pl.read_parquet(self.folder / REFERENCE)
+        return float(reference.filter(pl.col("feature") == "duration_ms")["median"].item())
+
+
+def shelf() -> dict[str, Path]:
+    """Return the folders of the bundles that ship, by name."""
+    return {path.parent.name: path.parent for path in sorted(assets.pretrained().glob(f"*/{MANIFEST}"))}
+
+
+def champion() -> str:
+    """Return the name of the bundle that a job uses when it names none."""
+    return (assets.pretrained() / CHAMPION).read_text(encoding="ascii").strip()
+
+
+def find(model: str | None) -> Path:
+    """Return the folder of a bundle, by the name of a shipped one or by path; None is the champion.
+
+    Raises
+    ------
+    UnknownModel
+        There is no such bundle.
+    """
+    model = model or champion()
+    shipped = shelf()
+    if model in shipped:
+        return shipped[model]
+    folder = Path(model)
+    if (folder / MANIFEST).is_file():
+        return folder
+    if folder.is_dir():
+        raise BundleBroken(f"{folder} has no {MANIFEST}", "Name a bundle's folder; training writes that file last")
+    close = nearest(model, list(shipped))
+    raise UnknownModel(
+        f"There is no model {model!r}", f"Did you mean {close}?" if close else f"Models: {', '.join(shipped)}, or a bundle's folder"
+    )
+
+
+def load(model: str | None = None) -> Bundle:
+    """Find a bundle and verify its files against its manifest.
+
+    Raises
+    ------
+    UnknownModel
+        There is no such bundle.
+    BundleBroken
+        The manifest cannot be read, is of another format, or a file is missing or changed.
+    """
+    folder = find(model)
+    path = folder / MANIFEST
+    remedy = "Restore the bundle from where it came, or train it again"
+    try:
+        text = path.read_bytes()
+        manifest = Manifest.model_validate_json(text)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "its start"
+        raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", remedy) from error
+    if manifest.format != 1 or set(manifest.files) != set(FILES):
+        raise BundleBroken(f"{path} is of a format that this version does not know", "Train it again with this version")
+    for name, expected in manifest.files.items():
+        if not (folder / name).is_file():
+            raise BundleBroken(f"{folder}: {name} is missing", remedy)
+        if sources.digest(folder / name) != expected:
+            raise BundleBroken(f"{folder}: {name} is not the file that was trained (its sha256 differs)", remedy)
+    strangers = {entry.name for entry in folder.iterdir()} - {MANIFEST, *FILES}
+    if strangers:
+        raise BundleBroken(f"{folder} holds files that its manifest does not name: {', '.join(sorted(strangers))}", remedy)
+    _check_fits(folder, manifest)
+    return Bundle(folder, manifest, hashlib.sha256(text).hexdigest())
+
+
+def _check_fits(folder: Path, manifest: Manifest) -> None:
+    expected = contracts.load("features").table.columns
+    if list(manifest.input_columns) != expected:
+        raise BundleBroken(f"{folder} takes other inputs than the contract of the features has", "Train it again with this version")
+    if list(manifest.labels) != contracts.genres():
+        raise BundleBroken(f"{folder} answers other genres than the contract of the predictions has", "Train it again with this version")
+
+
+def save(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Bundle:
+    """Write a bundle, its manifest last, and load it back.
+
+    ``manifest`` has every key but ``format`` and ``files``. An existing bundle in ``folder`` is replaced.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be written, or holds something else than a bundle.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        present = {entry.name for entry in folder.iterdir()}
+        if present - {MANIFEST, *FILES}:
+            raise StorageError(f"{folder} holds other files", "Name an empty or new folder")
+        (folder / MANIFEST).unlink(missing_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
+        whole = Manifest.model_validate({"format": 1, **manifest, "files": hashes})
+        text = json.dumps(whole.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be written: {error.strerror}", "Check its permissions and the disk") from error
+    return load(str(folder))
+

@@ -1,0 +1,52 @@
+"""The middle of the journey: accepted rows enter the catalogue, and come out ready for features.
+
+Scoring and training both walk it, so that a model sees in training what it will see at night.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from genrepipe.warehouse import Database
+
+
+def begin(database: Database, run_id: str, run_date: date) -> None:
+    """Leave the run's identity where the SQL files find it: the temporary table ``run``."""
+    database.execute("CREATE OR REPLACE TEMP TABLE run AS SELECT ?::VARCHAR AS run_id, ?::DATE AS run_date", [run_id, run_date])
+
+
+def take(database: Database) -> None:
+    """Let the accepted rows replace those of the same tracks in the catalogue, and renew the artist profiles."""
+    database.view("clean/50_tracks", "incoming")
+    if database.value("SELECT count(*) FROM (FROM tracks LIMIT 1)"):
+        # The incoming rows look at those they replace, so they are fixed before these go.
+        database.execute("CREATE OR REPLACE TEMP TABLE replacing AS FROM incoming")
+        database.execute("DELETE FROM tracks USING replacing WHERE tracks.track_id = replacing.track_id")
+        database.execute("INSERT INTO tracks BY NAME FROM replacing")
+        database.execute("DROP TABLE replacing")
+    else:
+        database.execute("INSERT INTO tracks BY NAME FROM incoming")
+    database.view("clean/60_artist_profiles", "profiled")
+    database.execute("DELETE FROM artist_profiles")
+    database.execute("INSERT INTO artist_profiles BY NAME FROM profiled")
+
+
+def prepare(database: Database, duration_ms: float | None) -> int:
+    """Make the temporary table ``scorable`` and return its number of rows.
+
+    ``duration_ms`` is the bundle's global median, which stands in where the artist's tracks have no known duration;
+    None leaves such durations missing.
+    """
+    database.execute("CREATE OR REPLACE TEMP TABLE medians AS SELECT ?::FLOAT AS duration_ms", [duration_ms])
+    database.table("clean/70_scorable")
+    return int(database.value("SELECT count(*) FROM scorable"))
+
+
+def batch(database: Database, start: int, rows: int) -> pl.DataFrame:
+    """Return ``rows`` scorable tracks from position ``start`` on, in a stable order."""
+    return database.frame("SELECT * FROM scorable WHERE rowid >= ? AND rowid < ?", [start, start + rows])

@@ -1,0 +1,98 @@
+"""All that knows pandera: contracts become schemas, and a batch is proved or its failures are named.
+
+The rules that quarantine rows run as SQL (``contracts.Rule.sql``); here a second engine, from the same rules,
+proves what the first let through. A failure here is therefore a bug of ours, and stops the publish.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandera.polars as pa
+import polars as pl
+from pandera.errors import SchemaErrors
+
+from genrepipe import contracts
+from genrepipe.errors import OutputBroken
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from genrepipe.contracts import Column
+
+_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {"FLOAT": pl.Float32, "INTEGER": pl.Int32, "VARCHAR": pl.String}
+
+
+@cache
+def schema(contract: str, only: tuple[str, ...] | None = None) -> pa.DataFrameSchema:
+    """Return the pandera schema of a shipped contract's first table, or of some of its columns.
+
+    Uniqueness is left out: it spans batches, so an SQL audit holds it.
+    """
+    table = contracts.load(contract).table
+    columns = [column for column in table.properties if only is None or column.name in only]
+    return pa.DataFrameSchema({column.name: _column(column) for column in columns}, name=table.name)
+
+
+def _column(column: Column) -> pa.Column:
+    options = column.logicalTypeOptions
+    checks = []
+    if options.minimum is not None:
+        checks.append(pa.Check.ge(options.minimum))
+    if options.maximum is not None:
+        checks.append(pa.Check.le(options.maximum))
+    if options.minLength is not None or options.maxLength is not None:
+        checks.append(pa.Check.str_length(options.minLength, options.maxLength))
+    if options.pattern is not None:
+        checks.append(pa.Check.str_matches(f"^(?:{options.pattern})$"))
+    if column.valid_values is not None:
+        checks.append(pa.Check.isin(list(column.valid_values)))
+    kind = pl.Enum([str(v) for v in column.valid_values]) if column.valid_values else _TYPES.get(column.physicalType)
+    return pa.Column(kind, checks, nullable=not column.required)
+
+
+def prove(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | None = None) -> None:
+    """Prove that every row of a frame keeps a contract.
+
+    Raises
+    ------
+    OutputBroken
+        A row does not; the message names the first columns and rules.
+    """
+    try:
+        schema(contract, only).validate(frame, lazy=True)
+    except SchemaErrors as failure:
+        raise OutputBroken(
+            f"A batch breaks the contract {contract}: {_bounded(failure.failure_cases)}", "This is a bug: please report it"
+        ) from failure
+
+
+def prove_distributions(probabilities: npt.NDArray[np.float32], precision: float) -> None:
+    """Prove that every row of probabilities, of shape (rows, labels), sums to one.
+
+    Raises
+    ------
+    OutputBroken
+        A row does not, or holds a NaN.
+    """
+    off = ~(np.abs(probabilities.sum(1, dtype=np.float64) - 1) <= precision)
+    if off.any():
+        raise OutputBroken(
+            f"The probabilities of {int(off.sum())} tracks do not sum to one", "The bundle may not fit this data: verify it, or roll back"
+        )
+
+
+def failing_rows(contract: str, frame: pl.DataFrame) -> set[int]:
+    """Return the positions of the rows that break a contract, by pandera's own word."""
+    try:
+        schema(contract).validate(frame, lazy=True)
+    except SchemaErrors as failure:
+        return {int(index) for index in failure.failure_cases["index"] if index is not None}
+    return set()
+
+
+def _bounded(cases: pl.DataFrame) -> str:
+    grouped = cases.group_by("column", "check", maintain_order=True).agg(pl.len(), pl.col("failure_case").first()).head(5)
+    return "; ".join(f"{c} {check} ({n}×, e.g. {case})" for c, check, n, case in grouped.iter_rows())

@@ -1,0 +1,310 @@
+"""Words to calls. No logic lives here, and nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from genrepipe import __version__, rendering
+from genrepipe.errors import GenrepipeError, Interrupted, StorageError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Command = Callable[..., Any]
+
+OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the result.")
+SOURCE = click.argument("source", nargs=-1, required=True)
+ENCODING = click.option("--encoding", default="utf-8", show_default=True, envvar="GENREPIPE_ENCODING", help="Encoding of CSV files: utf-8, latin-1 or utf-16.")
+MAP = click.option("--map", "mapping", multiple=True, metavar="OURS=THEIRS", help='Read a contract column from another one: --map artist_name="Artist Name".')
+WAREHOUSE = click.option("--warehouse", type=click.Path(path_type=Path), required=True, envvar="GENREPIPE_WAREHOUSE", help="The DuckDB file that people query.")
+
+
+class Words(click.Group):
+    """Names the nearest command where one is mistyped, and lists commands in the order of a first hour."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of their definition."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve a command, or say which one was meant."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            close = nearest(args[0], list(self.commands))
+            raise UsageError(f"There is no command {args[0]!r}", f"Did you mean {close}?" if close else f"See {ctx.command_path} --help")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="genrepipe")
+def cli() -> None:
+    """Predict the music genre of every track in a track table, into a DuckDB file that people query.
+
+    \b
+    A first minute:
+        genrepipe sample --rows 5000 --out sample.csv
+        genrepipe score sample.csv --warehouse warehouse.duckdb
+        genrepipe query "SELECT genre, count(*) FROM predictions_latest GROUP BY ALL" --warehouse warehouse.duckdb
+    """
+
+
+@cli.command()
+@SOURCE
+@WAREHOUSE
+@click.option("--run-date", envvar="GENREPIPE_RUN_DATE", help="The business date, YYYY-MM-DD; without it, today in UTC.")
+@click.option("--model", envvar="GENREPIPE_MODEL", help="A bundle's name or folder; without it, the champion.")
+@click.option("--dry-run", is_flag=True, help="Do everything but write.")
+@ENCODING
+@MAP
+@OUTPUT
+def score(source: tuple[str, ...], warehouse: Path, run_date: str | None, model: str | None, dry_run: bool, encoding: str, mapping: tuple[str, ...], output: str) -> None:
+    """Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, or file.duckdb::table.
+
+    \b
+    Example:
+        genrepipe score tracks.csv --warehouse warehouse.duckdb --run-date 2026-11-22
+    """
+    from genrepipe import jobs
+    from genrepipe.console import reporter
+
+    request = jobs.ScoreRequest(source, warehouse, run_date, model, "score", dry_run, encoding, _pairs(mapping, "--map"))
+    with reporter() as say:
+        result = jobs.score(request, say)
+    _print(result, output, rendering.score_text)
+
+
+@cli.command()
+@SOURCE
+@ENCODING
+@MAP
+@OUTPUT
+def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], output: str) -> None:
+    """Check SOURCE against its contract, and write nothing. Exits with 65 where a run would be stopped.
+
+    \b
+    Example:
+        genrepipe validate tracks.csv
+    """
+    from genrepipe import jobs
+
+    result = jobs.validate(source, encoding, _pairs(mapping, "--map"))
+    _print(result, output, rendering.validate_text)
+    if result["status"] == "rejected":
+        _leave(65)
+
+
+@cli.command()
+@SOURCE
+@click.option("--model", "models", multiple=True, help="A recipe's name, more than once for more; without it, all.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the bundles go, one folder each.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same data, seed and threads: same bundle.")
+@ENCODING
+@MAP
+@OUTPUT
+def train(source: tuple[str, ...], models: tuple[str, ...], out: Path, seed: int, encoding: str, mapping: tuple[str, ...], output: str) -> None:
+    """Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
+
+    \b
+    Example:
+        genrepipe train tracks.csv --model all-features --out bundles
+    """
+    _print(_train(source, out, models, seed, encoding, _pairs(mapping, "--map")), output, rendering.train_text)
+
+
+@cli.command()
+@click.option("--rows", type=click.IntRange(1), default=5000, show_default=True, help="How many tracks.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same table.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file: .csv or .parquet.")
+def sample(rows: int, seed: int, out: Path) -> None:
+    """Make up a messy catalogue of tracks to try things on. Synthetic: invented artists and titles.
+
+    \b
+    Example:
+        genrepipe sample --rows 5000 --seed 0 --out sample.csv
+    """
+    from genrepipe import samples
+
+    samples.write(rows, seed, out)
+    click.echo(f"{out}: {rows:,} synthetic tracks and the usual mess")
+
+
+@cli.group(cls=Words)
+def models() -> None:
+    """List, show and verify the bundles that can score.
+
+    \b
+    Example:
+        genrepipe models list
+    """
+
+
+@models.command("list")
+@OUTPUT
+def models_list(output: str) -> None:
+    """List the bundles that ship; * is the champion.
+
+    \b
+    Example:
+        genrepipe models list --output json
+    """
+    from genrepipe import bundles
+
+    champion = bundles.champion()
+    found = [{"champion": name == champion, **rendering.facts(bundles.load(name))} for name in bundles.shelf()]
+    _print({"models": found}, output, rendering.models_text)
+
+
+@models.command("show")
+@click.argument("model", required=False)
+def models_show(model: str | None) -> None:
+    """Print the card of a bundle: what it is, how it was measured, where it fails.
+
+    \b
+    Example:
+        genrepipe models show all-features
+    """
+    from genrepipe import bundles
+
+    click.echo((bundles.load(model).folder / bundles.CARD).read_text(encoding="utf-8"), nl=False)
+
+
+@models.command("verify")
+@click.argument("model", required=False)
+@OUTPUT
+def models_verify(model: str | None, output: str) -> None:
+    """Check a bundle's hashes, and score its golden rows against their recorded answers.
+
+    \b
+    Example:
+        genrepipe models verify bundles/all-features
+    """
+    from genrepipe import bundles
+    from genrepipe.scoring import Scorer
+
+    bundle = bundles.load(model)
+    scorer = Scorer(bundle)
+    result = {"status": "verified", **rendering.facts(bundle), "golden_rows": len(bundle.golden), "largest_difference": scorer.golden_difference, "tolerance": bundle.manifest.tolerance}
+    _print(result, output, rendering.verify_text)
+
+
+@cli.command()
+@click.argument("sql")
+@WAREHOUSE
+@click.option("--output", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True, help="How to print the rows.")
+def query(sql: str, warehouse: Path, output: str) -> None:
+    """Run one read-only SQL query on a warehouse.
+
+    \b
+    Example:
+        genrepipe query "SELECT * FROM run_history" --warehouse warehouse.duckdb
+    """
+    from genrepipe import resources
+    from genrepipe.warehouse import query as ask
+
+    rendering.print_frame(ask(warehouse, sql, resources.plan()), output)
+
+
+@cli.command()
+@click.argument("job_file", type=click.Path(path_type=Path))
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the job file.")
+@OUTPUT
+def run(job_file: Path, settings: tuple[str, ...], output: str) -> None:
+    """Run a job file. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
+
+    \b
+    Example:
+        genrepipe run jobs/score_nightly.yaml --set run_date=2026-11-22
+    """
+    from genrepipe import jobs
+    from genrepipe.console import reporter
+    from genrepipe.settings import ScoreJob, load
+
+    job = load(job_file, _pairs(settings, "--set"))
+    if isinstance(job, ScoreJob):
+        request = jobs.ScoreRequest(job.source, job.warehouse, job.run_date, job.model, job.name, False, job.encoding, job.map)
+        with reporter() as say:
+            result = jobs.score(request, say)
+        _print(result, output, rendering.score_text)
+    else:
+        _print(_train(job.source, job.out, job.models, job.seed, job.encoding, job.map), output, rendering.train_text)
+
+
+def _train(source: tuple[str, ...], out: Path, models: tuple[str, ...], seed: int, encoding: str, mapping: dict[str, str]) -> dict[str, Any]:
+    from genrepipe.console import reporter
+    from genrepipe.errors import ExtraMissing
+
+    try:
+        from genrepipe.training.train import train
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(f"Training needs {error.name}, which is not installed", "pip install 'genrepipe[train]'") from error
+    with reporter() as say:
+        return train(source, out, models=models, seed=seed, encoding=encoding, mapping=mapping, say=say)
+
+
+def _pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{flag} {text}: not a pair", f"Write it as {flag} key=value")
+        pairs[key.strip()] = value
+    return pairs
+
+
+def _print(result: dict[str, Any], output: str, render: Callable[[dict[str, Any]], str]) -> None:
+    click.echo(json.dumps(result, ensure_ascii=False) if output == "json" else render(result))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once.
+
+    The libraries' own clean-up at the end of an interpreter takes longer than a small run, and prints notes of its own.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
+    """Print one line, and the JSON object where it was asked for, and leave with the error's exit code."""
+    message = " ".join(str(error).split())
+    print(f"genrepipe: error: {message}", file=sys.stderr)
+    if "json" in arguments[arguments.index("--output") + 1 :][:1] if "--output" in arguments else "--output=json" in arguments:
+        print(json.dumps({"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code, **error.details}))
+    _leave(error.exit_code)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line; every failure is one line and an exit code of the table."""
+    from genrepipe import resources
+
+    arguments = sys.argv[1:] if arguments is None else arguments
+    resources.limit_threads(resources.plan().threads)
+    try:
+        cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
+    except GenrepipeError as error:
+        _fail(error, arguments)
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "genrepipe"
+        _fail(UsageError(error.format_message().rstrip("."), f"See {where} --help"), arguments)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(Interrupted("Interrupted", "Nothing was published; run again"), arguments)
+    except BrokenPipeError:
+        os._exit(0)  # the reader of our output has seen enough
+    except OSError as error:
+        _fail(StorageError(f"{error.filename or 'A file'}: {error.strerror or error}", "Check its permissions and the disk"), arguments)
+    except Exception as error:  # noqa: BLE001  the last line of defence: a user never sees a traceback
+        if os.environ.get("GENREPIPE_DEBUG"):
+            raise
+        first = next(iter(str(error).splitlines()), "")
+        _fail(GenrepipeError(f"A bug: {type(error).__name__}: {first}", "Please report it with the traceback that GENREPIPE_DEBUG=1 shows"), arguments)
+    _leave(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""What a person, or a log collector, sees while a job runs: a progress bar on a terminal, JSON lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Reporter(Protocol):
+    """Follows a job."""
+
+    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+        """Say something once."""
+
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+        """Say how far a stage is."""
+
+
+class Silent:
+    """Says nothing; for library use."""
+
+    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+        """Say nothing."""
+
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+        """Say nothing."""
+
+
+class LogLines:
+    """JSON lines on stderr, one each time a stage ends."""
+
+    def __init__(self) -> None:
+        import structlog  # noqa: PLC0415  not needed on a terminal
+
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.JSONRenderer(),
+            ],
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+        self._log = structlog.get_logger()
+
+    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+        """Write one line."""
+        self._log.info(event, **facts)
+
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+        """Write one line at the end of a stage."""
+        if done >= total:
+            self._log.info(stage, done=done, **facts)
+
+
+class Bars:
+    """Progress bars on a terminal's stderr."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        self._bars = Progress(
+            TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[facts]}"),
+            console=Console(stderr=True),
+        )  # fmt: skip
+        self._tasks: dict[str, Any] = {}
+
+    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+        """Print one line above the bars."""
+        said = " ".join(f"{key}={value}" for key, value in facts.items())
+        self._bars.console.print(f"{event} {said}".rstrip(), markup=False, highlight=False)
+
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+        """Move a stage's bar."""
+        shown = " ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items())
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total, facts=shown)
+        self._bars.update(self._tasks[stage], completed=done, total=total, facts=shown)
+
+
+@contextmanager
+def reporter() -> Iterator[Reporter]:
+    """Choose by whether stderr is a terminal."""
+    if sys.stderr.isatty():
+        bars = Bars()
+        with bars._bars:
+            yield bars
+    else:
+        yield LogLines()

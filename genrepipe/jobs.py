@@ -1,0 +1,195 @@
+"""The order of a run, told as a story."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from genrepipe import assets, bundles, catalogue, checks, contracts, features, landing, predictions, resources, runs, sources, warehouse
+from genrepipe.console import Reporter, Silent
+from genrepipe.contracts import identifier, literal
+from genrepipe.errors import OutputBroken
+from genrepipe.runs import Run, Tally
+from genrepipe.scoring import Scorer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genrepipe.bundles import Bundle
+    from genrepipe.sources import Source
+    from genrepipe.warehouse import Database
+
+# Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
+BATCH = 2 * warehouse.ROW_GROUP
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """What one scoring run was asked to do."""
+
+    source: tuple[str, ...]
+    warehouse: Path
+    run_date: str | None = None
+    model: str | None = None
+    job: str = "score"
+    dry_run: bool = False
+    encoding: str = "utf-8"
+    mapping: dict[str, str] = field(default_factory=dict)
+
+
+def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
+    """Score a source into a warehouse, all of it or nothing.
+
+    Returns
+    -------
+    The facts of the run, as ``genrepipe score --output json`` prints them.
+
+    Raises
+    ------
+    GenrepipeError
+        Any class of the tree in ``errors``; nothing was published.
+    """
+    say = say or Silent()
+    run = Run(request.job, runs.parse_date(request.run_date))
+    plan = resources.plan()
+    source = _resolve(request.source, request.encoding, request.mapping, run)
+    bundle = bundles.load(request.model)
+    scorer = Scorer(bundle, plan.threads)
+    say.note("bundle verified", model=bundle.manifest.name, version=bundle.manifest.version)
+
+    database = warehouse.open_memory(plan, request.warehouse) if request.dry_run else warehouse.open_warehouse(request.warehouse, plan)
+    with database:
+        fingerprint = landing.fingerprint(database, source)
+        if known := runs.already_published(database, run, bundle, fingerprint):
+            return _already(run, bundle, request, known)
+
+        arrival = _land(database, source, say)
+        with database.transaction():
+            catalogue.begin(database, run.run_id, run.run_date)
+            catalogue.take(database)
+            predicted = _predict(database, run, bundle, scorer, say)
+            tally = Tally(arrival, predicted, _imputed(database))
+            tally.assert_balanced()
+            _quarantine(database, run)
+            _judge(database, run, arrival)
+            runs.enter(database, run, bundle, tally, [part.name for part in source.parts], fingerprint)
+        result = _result("dry run" if request.dry_run else "published", run, bundle, request, tally)
+    return result
+
+
+def validate(source: tuple[str, ...], encoding: str, mapping: dict[str, str]) -> dict[str, Any]:
+    """Check a source against its contract and write nothing.
+
+    Returns
+    -------
+    The counts, the reasons with examples, and whether a run would be stopped.
+    """
+    run = Run("validate", runs.parse_date(None))
+    plan = resources.plan()
+    with warehouse.open_memory(plan) as database:
+        arrival, notes = landing.land(database, _resolve(source, encoding, mapping, run))
+        catalogue.begin(database, run.run_id, run.run_date)
+        database.table("clean/80_quarantined")
+        found = landing.reasons(database)
+    limit = contracts.load("source_tracks").table.custom("maxQuarantinedPercent")
+    stopped = arrival.received == arrival.empty or arrival.quarantined_percent > limit
+    return {
+        "status": "rejected" if stopped else "accepted",
+        **landing.counts(arrival),
+        "quarantined_percent": round(arrival.quarantined_percent, 4),
+        "max_quarantined_percent": limit,
+        "reasons": found,
+        "notes": notes,
+        "seconds": round(run.seconds, 3),
+    }
+
+
+def _resolve(source: tuple[str, ...], encoding: str, mapping: dict[str, str], run: Run) -> Source:
+    named = (argument.replace("{run_date}", run.run_date.isoformat()) for argument in source)
+    return sources.resolve(named, encoding=encoding, mapping=mapping)
+
+
+def _land(database: Database, source: Source, say: Reporter) -> landing.Arrival:
+    arrival, notes = landing.land(database, source)
+    for note in notes:
+        say.note(note)
+    say.progress("rows received", arrival.received, arrival.received)
+    landing.check_breaker(arrival, ", ".join(part.name for part in source.parts))
+    return arrival
+
+
+def _predict(database: Database, run: Run, bundle: Bundle, scorer: Scorer, say: Reporter) -> int:
+    total = catalogue.prepare(database, bundle.duration_ms)
+    labels = bundle.manifest.labels
+    same_in_every_row = {
+        "run_date": f"DATE {literal(run.run_date.isoformat())}",
+        "model": literal(bundle.manifest.name),
+        "model_version": literal(bundle.manifest.version),
+        "run_id": literal(run.run_id),
+        "scored_at": f"TIMESTAMP {literal(run.started_at.isoformat(sep=' '))}",
+    }
+    select = "*, " + ", ".join(f"{value} AS {identifier(name)}" for name, value in same_in_every_row.items())
+    database.execute("DELETE FROM predictions WHERE run_date = ?", [run.run_date])
+    predicted = 0
+    for start in range(0, total, BATCH):
+        tracks = catalogue.batch(database, start, BATCH)
+        inputs = features.build(tracks)
+        checks.prove("features", inputs)
+        probabilities = scorer.probabilities(features.matrix(inputs))
+        database.insert("predictions", predictions.assemble(tracks, probabilities, labels), select)
+        predicted += len(tracks)
+        say.progress("tracks predicted", predicted, total)
+    return predicted
+
+
+def _imputed(database: Database) -> dict[str, int]:
+    counted = database.rows(
+        "SELECT count(*) FILTER (list_contains(imputed, 'duration_ms')), count(*) FILTER (list_contains(imputed, 'tempo')) FROM scorable"
+    )[0]
+    return dict(zip(("duration_ms", "tempo"), counted, strict=True))
+
+
+def _quarantine(database: Database, run: Run) -> None:
+    database.view("clean/80_quarantined")
+    database.execute("DELETE FROM quarantine WHERE run_date = ?", [run.run_date])
+    database.execute("INSERT INTO quarantine BY NAME FROM quarantined")
+
+
+def _judge(database: Database, run: Run, arrival: landing.Arrival) -> None:
+    """Write the verdicts of the run; a failed one stops the publish."""
+    limit = contracts.load("source_tracks").table.custom("maxQuarantinedPercent")
+    runs.check(database, run, "quarantined_percent", f"At most {limit} % of the rows are quarantined.", arrival.quarantined_percent, limit)
+    for path in sorted((assets.shipped("sql") / "audits").glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        sentence = text.splitlines()[0].removeprefix("--").strip()
+        offending = database.value(f"SELECT count(*) FROM ({text})")
+        if not runs.check(database, run, path.stem, sentence, offending, None):
+            raise OutputBroken(
+                f"Check {path.stem} failed: {sentence} {offending:,} rows offend", "Nothing was published; this is a bug: please report it"
+            )
+
+
+def _result(status: str, run: Run, bundle: Bundle, request: ScoreRequest, tally: Tally) -> dict[str, Any]:
+    seconds = run.seconds
+    counted = landing.counts(tally.arrival)
+    counted.pop("accepted")
+    return {
+        "status": status,
+        "run_id": run.run_id,
+        "run_date": run.run_date.isoformat(),
+        "model": bundle.manifest.name,
+        "model_version": bundle.manifest.version,
+        "warehouse": str(request.warehouse),
+        "predicted": tally.predicted,
+        **counted,
+        "imputed": tally.imputed,
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(tally.arrival.received / seconds),
+    }
+
+
+def _already(run: Run, bundle: Bundle, request: ScoreRequest, known: dict[str, Any]) -> dict[str, Any]:
+    """Report the run that stands, whose rows are left as they are."""
+    arrival = landing.Arrival(known["received"], known["predicted"], known["quarantined"], known["duplicates"], known["empty"])
+    tally = Tally(arrival, known["predicted"], {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]})
+    return {**_result("already published", run, bundle, request, tally), "run_id": known["run_id"]}

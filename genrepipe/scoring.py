@@ -1,0 +1,82 @@
+"""All that knows onnxruntime: a verified bundle becomes a scorer; batches of features become probabilities.
+
+onnxruntime promises no bit-identical output across thread counts and batch sizes, so both are fixed: one thread,
+and blocks of one size. Blocks run side by side on the plan's threads (run() lets go of the interpreter).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+
+from genrepipe import features
+from genrepipe.errors import BundleBroken
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from genrepipe.bundles import Bundle
+
+    Matrix = npt.NDArray[np.float32]
+
+BLOCK = 16_384
+
+
+class Scorer:
+    """Probabilities from a bundle's graph; made only if the bundle's golden rows reproduce."""
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.model.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # noqa: BLE001  onnxruntime has no common base of its errors
+            raise BundleBroken(
+                f"{bundle.model} is not a graph that onnxruntime can run: {str(error).splitlines()[0]}",
+                "Restore the bundle from where it came, or train it again",
+            ) from error
+        self._bundle = bundle
+        self._pool = ThreadPoolExecutor(threads)
+        self.golden_difference = self._check_golden()
+
+    def probabilities(self, matrix: Matrix) -> Matrix:
+        """Return probabilities, float32 of shape (rows, labels), for features of shape (rows, 13)."""
+        starts = range(0, len(matrix), BLOCK)
+        blocks = list(self._pool.map(lambda start: self._run(matrix[start : start + BLOCK]), starts))
+        return np.concatenate(blocks) if blocks else np.empty((0, len(self._bundle.manifest.labels)), np.float32)
+
+    def _run(self, block: Matrix) -> Matrix:
+        outputs: list[Matrix] = self._session.run(["probabilities"], {"features": block})
+        return outputs[0]
+
+    def _check_golden(self) -> float:
+        """Score the golden rows and return the largest difference from their recorded answers.
+
+        Raises
+        ------
+        BundleBroken
+            It is above the bundle's tolerance.
+        """
+        golden, manifest = self._bundle.golden, self._bundle.manifest
+        try:
+            inputs = features.matrix(golden.select(manifest.input_columns))
+            recorded = golden.select(f"p_{label}" for label in manifest.labels).to_numpy()
+            difference = float(np.abs(self.probabilities(inputs) - recorded).max())
+        except Exception as error:  # noqa: BLE001  whatever a foreign graph or table does wrong, the bundle is at fault
+            raise BundleBroken(
+                f"{self._bundle.folder}: its golden rows cannot be scored: {str(error).splitlines()[0]}",
+                "Restore the bundle from where it came, or train it again",
+            ) from error
+        if not difference <= manifest.tolerance:
+            raise BundleBroken(
+                f"{self._bundle.folder}: golden rows differ by {difference:.2g}, the tolerance is {manifest.tolerance:.2g}",
+                "Restore the bundle, or check the onnxruntime version against the one in bundle.json",
+            )
+        return difference

@@ -1,0 +1,117 @@
+"""Job files: what a job is told, from the command line, the environment and the file, in that order."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from genrepipe.errors import ConfigurationError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "GENREPIPE_"
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _dated(value: object) -> object:
+    # YAML reads 2026-11-22 as a date of its own
+    return value if value is None else str(value)
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+
+
+class _Job(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    source: Words
+    encoding: str = "utf-8"
+    map: dict[str, str] = Field(default_factory=dict)
+
+
+class ScoreJob(_Job):
+    """Keys of a scoring job."""
+
+    job: Literal["score"]
+    warehouse: Path
+    run_date: Annotated[str | None, BeforeValidator(_dated)] = None
+    model: str | None = None
+
+
+class TrainJob(_Job):
+    """Keys of a training job."""
+
+    job: Literal["train"]
+    out: Path
+    models: Words = ()
+    seed: int = 0
+
+
+KINDS: dict[str, type[ScoreJob | TrainJob]] = {"score": ScoreJob, "train": TrainJob}
+
+
+def load(path: Path, flags: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> ScoreJob | TrainJob:
+    """Read a job file; flags win over the environment (``GENREPIPE_KEY``), which wins over the file.
+
+    Raises
+    ------
+    ConfigurationError
+        The file cannot be read, or has an unknown key or a value that does not fit.
+    UsageError
+        A flag names an unknown key.
+    """
+    values = _read(path)
+    kind = KINDS.get(str(values.get("job")))
+    if kind is None:
+        raise ConfigurationError(f"{path}: job is {values.get('job')!r}", f"Write job: {' or job: '.join(KINDS)}")
+    known = list(kind.model_fields)
+    for key in values:
+        if key not in known:
+            raise ConfigurationError(f"{path}: unknown key {key!r}", _hint(key, known))
+    for key in known:
+        text = (environment if environment is not None else os.environ).get(PREFIX + key.upper())
+        if text is not None and key != "job":
+            values[key] = _value(text)
+    for key, text in (flags or {}).items():
+        if key not in known:
+            raise UsageError(f"--set {key}: unknown key", _hint(key, known))
+        values[key] = _value(text)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigurationError(f"{path}: {where}: {first['msg']}", f"Correct that key, or set {PREFIX}{where.upper()}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}", "Name a job file, for example jobs/score_nightly.yaml") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "Correct the file") from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path} holds no keys", "Begin from jobs/score_nightly.yaml")
+    return values
+
+
+def _value(text: str) -> Any:  # noqa: ANN401  YAML gives what it reads
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _hint(key: str, known: list[str]) -> str:
+    close = nearest(key, known)
+    return f"Did you mean {close}?" if close else f"Keys: {', '.join(known)}"

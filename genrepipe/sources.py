@@ -1,0 +1,188 @@
+"""What is to be read: files, globs, folders and tables become an ordered list of parts.
+
+Nothing here opens a database. A part is one CSV file, one Parquet file, or one table of a DuckDB file; the
+columns of each are matched to the contract's by name, without regard to case and surrounding space.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from genrepipe.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from genrepipe.contracts import Table
+
+CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+ENCODINGS = ("utf-8", "latin-1", "utf-16")
+TABLE_MARK = "::"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file or table; ``name`` is what users see in messages and in the quarantine."""
+
+    name: str
+    kind: Literal["csv", "parquet", "table"]
+    path: Path
+    table: str = ""
+    delimiter: str = ","
+
+
+@dataclass(frozen=True)
+class Source:
+    """All parts of one source, and how to read them."""
+
+    parts: tuple[Part, ...]
+    encoding: str = "utf-8"
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+
+def resolve(
+    arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mapping[str, str] | None = None
+) -> Source:
+    """Find the parts that the arguments name, in their order; folders and globs in the order of names.
+
+    Parameters
+    ----------
+    arguments
+        Paths of CSV or Parquet files, globs, folders, or ``file.duckdb::table``.
+    encoding
+        Encoding of the CSV files: utf-8 (with or without BOM), latin-1 or utf-16.
+    mapping
+        Contract column to source column, for sources that use other names.
+
+    Raises
+    ------
+    SourceMissing
+        An argument names nothing that exists.
+    UsageError
+        An argument, the encoding or the mapping cannot be understood.
+    """
+    if encoding not in ENCODINGS:
+        raise UsageError(f"The encoding {encoding!r} is not known", f"Use --encoding {', '.join(ENCODINGS)}")
+    parts = [part for argument in arguments for part in _parts_of(argument)]
+    if not parts:
+        raise UsageError("No source was named", "Name a CSV or Parquet file, a folder, a glob or file.duckdb::table")
+    return Source(tuple(dict.fromkeys(parts)), encoding, dict(mapping or {}))
+
+
+def _parts_of(argument: str) -> list[Part]:
+    if TABLE_MARK in argument:
+        file, _, table = argument.rpartition(TABLE_MARK)
+        if not Path(file).is_file():
+            raise SourceMissing(f"{file}: there is no such DuckDB file", "Check the path before the ::")
+        return [Part(argument, "table", Path(file), table)]
+    if "://" in argument:
+        raise UsageError(f"{argument}: URLs are not read", "Mount or copy the object to a file first")
+    path = Path(argument)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
+        if not found:
+            raise SourceMissing(f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file")
+        return [_file_part(p) for p in found]
+    if path.exists():
+        return [_file_part(path)]
+    if glob.has_magic(argument):
+        found = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())
+        if not found:
+            raise SourceMissing(f"{argument}: no file matches", "Check the pattern, or wait for the file")
+        return [_file_part(p) for p in found]
+    raise SourceMissing(f"{argument}: there is no such file", "Check the path, or wait for the file")
+
+
+def _kind(path: Path) -> Literal["csv", "parquet"] | None:
+    name = path.name.lower()
+    if name.endswith(PARQUET_SUFFIXES):
+        return "parquet"
+    return "csv" if name.endswith(CSV_SUFFIXES) else None
+
+
+def _file_part(path: Path) -> Part:
+    kind = _kind(path)
+    if kind is None:
+        if path.suffix in {".duckdb", ".db"}:
+            raise UsageError(f"{path} is a DuckDB file", f"Name its table: {path}::table")
+        raise UsageError(
+            f"{path}: neither CSV nor Parquet by its name", f"Name it {' or '.join((*CSV_SUFFIXES[:3], PARQUET_SUFFIXES[0]))}"
+        )
+    return Part(str(path), kind, path, delimiter="\t" if ".tsv" in path.name.lower() else ",")
+
+
+def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str], where: str) -> dict[str, int | None]:
+    """Return the position of each of the contract's columns in ``found``, None for an absent optional one.
+
+    Raises
+    ------
+    UsageError
+        The mapping names a column that the contract or the source has not.
+    SourceShapeError
+        A column is missing or stands there twice. The message has the flags that would mend it.
+    """
+    folded = [name.strip().casefold() for name in found]
+    wanted = {column.name: column.name for column in contract.properties}
+    for ours, theirs in mapping.items():
+        if ours not in wanted:
+            close = nearest(ours, list(wanted))
+            raise UsageError(
+                f"--map {ours}=…: the contract has no column {ours}", f"Did you mean {close}?" if close else f"It has {', '.join(wanted)}"
+            )
+        if theirs.strip().casefold() not in folded:
+            raise SourceShapeError(f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {', '.join(found)}")
+        wanted[ours] = theirs
+    positions: dict[str, int | None] = {}
+    missing = []
+    for ours, theirs in wanted.items():
+        hits = [i for i, name in enumerate(folded) if name == theirs.strip().casefold()]
+        if len(hits) > 1:
+            raise SourceShapeError(f"{where}: the column {theirs} stands there {len(hits)} times", "Keep one of them")
+        if not hits and not contract.column(ours).custom("optionalColumn"):
+            missing.append(ours)
+        positions[ours] = hits[0] if hits else None
+    if missing:
+        raise SourceShapeError(*_missing_message(missing, found, positions, where))
+    return positions
+
+
+def _missing_message(missing: list[str], found: list[str], positions: dict[str, int | None], where: str) -> tuple[str, str]:
+    taken = {i for i in positions.values() if i is not None}
+    spare = [name for i, name in enumerate(found) if i not in taken]
+    flags, alone = [], []
+    for column in missing:
+        close = nearest(column, spare)
+        if close is None:
+            alone.append(column)
+        else:
+            spare.remove(close)
+            flags.append(f'--map {column}="{close}"')
+    what = f"{where}: {len(missing)} of the contract's columns are missing: {', '.join(missing)}"
+    if len(found) == 1 and any(mark in found[0] for mark in ";|\t"):
+        return what, "The file seems to have another delimiter than a comma; write it with commas, or tabs and the name .tsv"
+    remedies = []
+    if flags:
+        remedies.append(f"If they have other names, add {' '.join(flags)}")
+    if alone:
+        remedies.append(f"Nothing in the file resembles {', '.join(alone)}")
+    return what, "; ".join(remedies)
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions and the disk") from error

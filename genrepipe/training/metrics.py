@@ -1,0 +1,60 @@
+"""How good predictions are, by the field's usual measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.metrics import log_loss, roc_auc_score
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+CALIBRATION_BINS = 15
+
+
+def measure(y: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -> dict[str, float]:
+    """Measure probabilities of shape (tracks, classes) against labels of shape (tracks,).
+
+    Returns
+    -------
+    ``macro_auroc``, ``micro_auroc`` (one-vs-rest), ``accuracy``, ``top2`` (the label is among the two most probable),
+    ``log_loss`` (nats) and ``ece`` (expected calibration error over 15 equal bins, Guo et al. 2017).
+    """
+    p = probabilities.astype(np.float64)
+    p /= p.sum(1, keepdims=True)
+    classes = np.arange(p.shape[1])
+    truth = y[:, None] == classes
+    order = np.argsort(-p, axis=1)
+    return {
+        "macro_auroc": float(roc_auc_score(truth, p, average="macro")),
+        "micro_auroc": float(roc_auc_score(truth, p, average="micro")),
+        "accuracy": float((order[:, 0] == y).mean()),
+        "top2": float((order[:, :2] == y[:, None]).any(1).mean()),
+        "log_loss": float(log_loss(y, p, labels=classes)),
+        "ece": _ece(y, p),
+    }
+
+
+def _ece(y: npt.NDArray[np.int64], p: npt.NDArray[np.float64]) -> float:
+    confidence, hit = p.max(1), p.argmax(1) == y
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    weight = np.bincount(bins, minlength=CALIBRATION_BINS)
+    gap = np.abs(np.bincount(bins, confidence, CALIBRATION_BINS) - np.bincount(bins, hit, CALIBRATION_BINS))
+    return float(gap.sum() / weight.sum())
+
+
+def measure_tempo(truth: npt.NDArray[np.floating], predicted: npt.NDArray[np.floating]) -> dict[str, float]:
+    """Return ``mae`` (beats per minute) and ``r2`` of predicted tempos."""
+    error = truth.astype(np.float64) - predicted
+    spread = truth.astype(np.float64) - truth.mean(dtype=np.float64)
+    return {"mae": float(np.abs(error).mean()), "r2": float(1 - (error**2).sum() / (spread**2).sum())}
+
+
+def summarise(folds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation (n − 1) of each measure over folds."""
+    return {
+        name: {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
+        for name in folds[0]
+        for values in [[fold[name] for fold in folds]]
+    }

@@ -1,0 +1,138 @@
+"""The networks, whole: from raw clean features with a missing tempo to probabilities, in one module each.
+
+All that is fitted (imputer, scaler, weights) lives in the module's parameters and buffers, so that what is exported
+is what was trained, and nothing has to be repeated in Python at scoring time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from genrepipe.training.dataset import TEMPO
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FEATURES = 13
+ACOUSTICNESS, DURATION, ENERGY, INSTRUMENTALNESS, LIVENESS, LOUDNESS, SPEECHINESS = 1, 3, 4, 5, 7, 8, 10
+
+
+def layers(sizes: Sequence[int]) -> nn.Sequential:
+    """Return linear layers of these sizes with ReLU between them."""
+    modules: list[nn.Module] = []
+    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        modules += [nn.Linear(inputs, outputs)] + ([nn.ReLU()] if i < len(sizes) - 2 else [])
+    return nn.Sequential(*modules)
+
+
+class Scaler(nn.Module):
+    """Standardise columns by the mean and standard deviation of the rows that ``fit`` saw, and clip at ``limit``."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, columns: int, limit: float = float("inf")) -> None:
+        super().__init__()
+        self.limit = limit
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("scale", torch.ones(columns))
+
+    def fit(self, rows: Tensor) -> None:
+        """Take mean and standard deviation of float rows of shape (rows, columns), in float64."""
+        rows = rows.double()
+        self.mean = rows.mean(0).float()
+        self.scale = rows.std(0, correction=0).clamp_min(1e-12).float()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the standardised rows."""
+        rows = (rows - self.mean) / self.scale
+        return rows if self.limit == float("inf") else rows.clamp(-self.limit, self.limit)
+
+
+class Unchanged(nn.Module):
+    """The study's inputs: the features as they are."""
+
+    limit = float("inf")
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return the rows."""
+        return rows
+
+
+class Unskewed(nn.Module):
+    """Monotone transforms that make the skewed features nearly symmetric; the order of tracks stays in each."""
+
+    limit = 5.0  # standard deviations; what lies beyond is an outlier that says no more
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return transformed rows of the same shape, (rows, 13)."""
+        columns = list(rows.unbind(1))
+        for i in (ACOUSTICNESS, ENERGY):
+            share = columns[i].clamp(1e-4, 1 - 1e-4)
+            columns[i] = torch.log(share) - torch.log1p(-share)
+        columns[DURATION] = torch.log(columns[DURATION].clamp_min(1.0))
+        columns[INSTRUMENTALNESS] = torch.log(columns[INSTRUMENTALNESS] + 1e-4)
+        columns[LIVENESS] = torch.log(columns[LIVENESS] + 0.02)
+        columns[SPEECHINESS] = torch.log(columns[SPEECHINESS].clamp_min(1e-3))
+        columns[LOUDNESS] = -torch.log1p((5.0 - columns[LOUDNESS]).clamp_min(0.0))
+        return torch.stack(columns, 1)
+
+
+class TempoImputer(nn.Module):
+    """Predict the tempo from the 12 other features (32 and 16 hidden units)."""
+
+    center: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.transform = Unskewed()
+        self.scaler = Scaler(FEATURES - 1, Unskewed.limit)
+        self.net = layers((FEATURES - 1, 32, 16, 1))
+        self.register_buffer("center", torch.zeros(1))
+        self.register_buffer("spread", torch.ones(1))
+
+    def others(self, rows: Tensor) -> Tensor:
+        """Return the 12 inputs of shape (rows, 12): every feature but the tempo, unskewed."""
+        rows = self.transform(rows)
+        return torch.cat([rows[:, :TEMPO], rows[:, TEMPO + 1 :]], 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return tempos in beats per minute, shape (rows,), whether known or not."""
+        return cast("Tensor", self.net(self.scaler(self.others(rows))).squeeze(1) * self.spread + self.center)
+
+
+class GenreModel(nn.Module):
+    """Imputer, transform, scaler, network, softmax."""
+
+    def __init__(self, imputer: TempoImputer, transform: Unchanged | Unskewed, hidden: Sequence[int], classes: int) -> None:
+        super().__init__()
+        self.imputer = imputer
+        self.transform = transform
+        self.scaler = Scaler(FEATURES, transform.limit)
+        self.net = layers((FEATURES, *hidden, classes))
+
+    @property
+    def trainable(self) -> int:
+        """Number of parameters of the network itself, as the study counts them."""
+        return sum(parameter.numel() for parameter in self.net.parameters())
+
+    def inputs(self, rows: Tensor) -> Tensor:
+        """Return rows of shape (rows, 13) with the tempo filled and transformed, not yet scaled."""
+        tempo = rows[:, TEMPO]
+        # A NaN inside the branch that is not taken would still poison it in some runtimes, so it is zeroed first.
+        known = torch.where(torch.isnan(tempo), torch.zeros_like(tempo), tempo)
+        rows = torch.cat([rows[:, :TEMPO], known[:, None], rows[:, TEMPO + 1 :]], 1)
+        filled = torch.where(torch.isnan(tempo), self.imputer(rows), known)
+        return cast("Tensor", self.transform(torch.cat([rows[:, :TEMPO], filled[:, None], rows[:, TEMPO + 1 :]], 1)))
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Return logits of shape (rows, classes) for what ``inputs`` returned."""
+        return cast("Tensor", self.net(self.scaler(inputs)))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return probabilities of shape (rows, classes) for raw clean features of shape (rows, 13)."""
+        return torch.softmax(self.logits(self.inputs(rows)), 1)

@@ -1,0 +1,6 @@
+-- Every track has one prediction on a run date, not more.
+SELECT track_id
+FROM predictions
+WHERE run_date = (SELECT run_date FROM run)
+GROUP BY track_id
+HAVING count(*) > 1

@@ -1,0 +1,26 @@
+-- The accepted rows as the catalogue keeps them.
+SELECT
+    accepted.track_id,
+    accepted.artist_name,
+    accepted.track_name,
+    accepted.popularity,
+    accepted.acousticness,
+    accepted.danceability,
+    accepted.duration_ms,
+    accepted.energy,
+    accepted.instrumentalness,
+    accepted."key",
+    accepted.liveness,
+    accepted.loudness,
+    accepted."mode",
+    accepted.speechiness,
+    accepted.tempo,
+    accepted.valence,
+    accepted.obtained_date,
+    accepted.music_genre,
+    accepted.artist_key,
+    least(tracks.first_run_date, run.run_date) AS first_run_date,
+    run.run_date AS last_run_date
+FROM accepted
+CROSS JOIN run
+LEFT JOIN tracks USING (track_id)

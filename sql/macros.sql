@@ -1,0 +1,26 @@
+-- The few words that the other files share. Each takes the text of one cell as the source holds it.
+
+-- A name or word as people read it: NFC, every run of white space one space, none at the ends, '' is missing.
+CREATE OR REPLACE TEMP MACRO tidy(cell) AS
+    nullif(
+        CASE
+            WHEN regexp_matches(cell, '^[\s\p{Z}]|[\s\p{Z}]{2}|[^\S ]|[\s\p{Z}]$')
+                THEN trim(regexp_replace(nfc_normalize(cell), '[\s\p{Z}]+', ' ', 'g'))
+            ELSE nfc_normalize(cell)
+        END,
+        ''
+    );
+
+-- One word of a fixed vocabulary, or an id.
+CREATE OR REPLACE TEMP MACRO word(cell) AS nullif(trim(cell), '');
+
+-- A number, or NULL. nullif stands between the cell and the cast because DuckDB pushes a bare cast of a column
+-- into its CSV reader, where a cell that does not fit drops the whole row.
+CREATE OR REPLACE TEMP MACRO number(cell) AS try_cast(nullif(cell, '?') AS FLOAT);
+
+-- Whether a cell from which no number could be read holds something all the same.
+CREATE OR REPLACE TEMP MACRO unreadable(cell) AS
+    coalesce(try_cast(nullif(cell, '?') AS FLOAT) IS NULL AND trim(cell) NOT IN ('', '?'), false);
+
+-- The artist as joins know him: 'Beyoncé' and 'BEYONCÉ' are one.
+CREATE OR REPLACE TEMP MACRO artist_key_of(artist_name) AS lower(artist_name);

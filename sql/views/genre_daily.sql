@@ -1,0 +1,10 @@
+-- How the predicted genres are distributed on each run date.
+SELECT
+    run_date,
+    genre,
+    count(*) AS tracks,
+    count(*) / sum(count(*)) OVER (PARTITION BY run_date) AS share,
+    avg(probability) AS mean_probability
+FROM predictions
+GROUP BY run_date, genre
+ORDER BY run_date DESC, tracks DESC

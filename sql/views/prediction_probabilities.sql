@@ -1,0 +1,7 @@
+-- One row for each track, run date and genre.
+SELECT *
+FROM (
+    UNPIVOT (SELECT run_date, track_id, artist_name, track_name, unnest(probabilities) FROM predictions)
+    ON COLUMNS(* EXCLUDE (run_date, track_id, artist_name, track_name))
+    INTO NAME genre VALUE probability
+)

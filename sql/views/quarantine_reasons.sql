@@ -1,0 +1,11 @@
+-- Why rows were kept out: one row for each run date and rule, with an example.
+SELECT
+    run_date,
+    split_part(reason, ': ', 1) AS rule,
+    any_value(reason) AS reason,
+    count(*) AS "rows",
+    any_value(file) AS example_file,
+    min(row_number) AS example_row
+FROM (SELECT run_date, file, row_number, unnest(reasons) AS reason FROM quarantine)
+GROUP BY run_date, rule
+ORDER BY run_date DESC, "rows" DESC, rule

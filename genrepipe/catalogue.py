@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import date
+
+    import polars as pl
 
     from genrepipe.warehouse import Database
 
@@ -47,6 +48,8 @@ def prepare(database: Database, duration_ms: float | None) -> int:
     return int(database.value("SELECT count(*) FROM scorable"))
 
 
-def batch(database: Database, start: int, rows: int) -> pl.DataFrame:
-    """Return ``rows`` scorable tracks from position ``start`` on, in a stable order."""
-    return database.frame("SELECT * FROM scorable WHERE rowid >= ? AND rowid < ?", [start, start + rows])
+def batches(database: Database, rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the scorable tracks in source order, at most ``rows`` at a time."""
+    landed = database.value("SELECT coalesce(max(row_id) + 1, 0) FROM scorable")
+    for start in range(0, landed, rows):
+        yield database.frame("SELECT * FROM scorable WHERE row_id >= ? AND row_id < ?", [start, start + rows])

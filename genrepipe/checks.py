@@ -84,10 +84,10 @@ def prove_distributions(probabilities: npt.NDArray[np.float32], precision: float
         )
 
 
-def failing_rows(contract: str, frame: pl.DataFrame) -> set[int]:
+def failing_rows(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | None = None) -> set[int]:
     """Return the positions of the rows that break a contract, by pandera's own word."""
     try:
-        schema(contract).validate(frame, lazy=True)
+        schema(contract, only).validate(frame, lazy=True)
     except SchemaErrors as failure:
         return {int(index) for index in failure.failure_cases["index"] if index is not None}
     return set()

@@ -131,8 +131,7 @@ def _predict(database: Database, run: Run, bundle: Bundle, scorer: Scorer, say: 
     select = "*, " + ", ".join(f"{value} AS {identifier(name)}" for name, value in same_in_every_row.items())
     database.execute("DELETE FROM predictions WHERE run_date = ?", [run.run_date])
     predicted = 0
-    for start in range(0, total, BATCH):
-        tracks = catalogue.batch(database, start, BATCH)
+    for tracks in catalogue.batches(database, BATCH):
         inputs = features.build(tracks)
         checks.prove("features", inputs)
         probabilities = scorer.probabilities(features.matrix(inputs))

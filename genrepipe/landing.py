@@ -131,18 +131,15 @@ def _land_part(database: Database, part: Part, source: Source, *, first: bool) -
         if not any(name.strip() for name in header):
             raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
         positions = sources.match_columns(header, contract, source.mapping, part.name)
-        relation, names = _relation(part, source, header, table)
-        cells = ", ".join(
-            f"{f'CAST({identifier(names[at])} AS VARCHAR)' if at is not None else 'NULL::VARCHAR'} AS {identifier(column)}"
-            for column, at in positions.items()
-        )
-        database.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT {cells} FROM {relation}", source=part.name)
-        database.view("clean/10_typed")
-        database.execute(f"CREATE OR REPLACE TEMP VIEW judged AS {_judgement()}")
         before = 0 if first else database.value("SELECT count(*) FROM landed")
-        database.execute(
-            f"{'CREATE OR REPLACE TEMP TABLE landed AS' if first else 'INSERT INTO landed'} SELECT * FROM judged", source=part.name
-        )
+        try:
+            _read_rows(database, part, source, header, positions, table, first=first)
+        except SourceShapeError:
+            if part.kind != "csv":
+                raise
+            # DuckDB's strict reader gives up on files whose lines end in more than one way; the lenient one is slower.
+            database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+            _read_rows(database, part, source, header, positions, table, first=first, strict=False)
         landed = database.value("SELECT count(*) FROM landed") - before
         database.execute("INSERT INTO files VALUES (?, ?, ?)", [part.name, before, landed])
         if part.kind == "csv":
@@ -150,6 +147,22 @@ def _land_part(database: Database, part: Part, source: Source, *, first: bool) -
     used = {at for at in positions.values() if at is not None}
     spare = [name for i, name in enumerate(header) if i not in used]
     return [f"{part.name}: not used: {', '.join(spare)}"] if spare else []
+
+
+def _read_rows(
+    database: Database, part: Part, source: Source, header: list[str], positions: dict[str, int | None], table: str,
+    *, first: bool, strict: bool = True,
+) -> None:  # fmt: skip
+    relation, names = _relation(part, source, header, table, strict)
+    cells = ", ".join(
+        f"{f'CAST({identifier(names[at])} AS VARCHAR)' if at is not None else 'NULL::VARCHAR'} AS {identifier(column)}"
+        for column, at in positions.items()
+    )
+    database.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT {cells} FROM {relation}", source=part.name)
+    database.view("clean/10_typed")
+    database.execute(f"CREATE OR REPLACE TEMP VIEW judged AS {_judgement()}")
+    into = "CREATE OR REPLACE TEMP TABLE landed AS" if first else "INSERT INTO landed"
+    database.execute(f"{into} SELECT * FROM judged", source=part.name)
 
 
 def _judgement() -> str:
@@ -210,7 +223,7 @@ def _header(database: Database, part: Part, source: Source, table: str) -> list[
         raise SourceShapeError(f"{part.name} has no header that can be read", "Check that the file is CSV text") from None
 
 
-def _relation(part: Part, source: Source, header: list[str], table: str) -> tuple[str, list[str]]:
+def _relation(part: Part, source: Source, header: list[str], table: str, strict: bool) -> tuple[str, list[str]]:
     """Return the FROM clause of a part, and the names of its columns there."""
     if part.kind == "table":
         return table, header
@@ -221,7 +234,7 @@ def _relation(part: Part, source: Source, header: list[str], table: str) -> tupl
     return (
         f"read_csv({_escaped(part)}, header = true, auto_detect = false, delim = {literal(part.delimiter)}, "
         f"quote = '\"', escape = '\"', encoding = {literal(source.encoding)}, max_line_size = {MAX_LINE_BYTES}, "
-        f"store_rejects = true, rejects_limit = 0, columns = {{{columns}}})"
+        f"strict_mode = {strict}, store_rejects = true, rejects_limit = 0, columns = {{{columns}}})"
     ), names
 
 

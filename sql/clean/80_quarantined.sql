@@ -14,7 +14,7 @@ SELECT
         landed.broken_rules,
         ['instance_id.unique: a later row of the same track says something else']
     ) AS reasons,
-    coalesce(landed.received, to_json(landed)) AS received
+    coalesce(landed.received, to_json(landed)::VARCHAR) AS received
 FROM landed
 CROSS JOIN run
 LEFT JOIN doubled ON doubled.row_id = landed.rowid

@@ -114,7 +114,7 @@ def _land(database: Database, source: Source, say: Reporter) -> landing.Arrival:
     for note in notes:
         say.note(note)
     say.progress("rows received", arrival.received, arrival.received)
-    landing.check_breaker(arrival, ", ".join(part.name for part in source.parts))
+    landing.check_breaker(database, arrival, ", ".join(part.name for part in source.parts))
     return arrival
 
 

@@ -93,7 +93,7 @@ def land(database: Database, source: Source) -> tuple[Arrival, list[str]]:
     return _count(database), notes
 
 
-def check_breaker(arrival: Arrival, where: str) -> None:
+def check_breaker(database: Database, arrival: Arrival, where: str) -> None:
     """Stop the run where the source as a whole breaks the contract.
 
     Raises
@@ -107,10 +107,13 @@ def check_breaker(arrival: Arrival, where: str) -> None:
     if arrival.received == arrival.empty:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
     if arrival.quarantined_percent > limit:
+        undecodable = database.value("SELECT count(*) FROM unparsed WHERE reason = ?", [PARSE_FAILURES["INVALID ENCODING"]])
         raise TooManyRejected(
             f"{where}: {arrival.quarantined:,} of {arrival.received - arrival.empty:,} rows ({arrival.quarantined_percent:.1f} %) "
             f"break the contract, the limit is {limit} %",
-            "Look at the reasons with: genrepipe validate",
+            f"{undecodable:,} rows are not UTF-8: if the file is Latin-1, add --encoding latin-1"
+            if undecodable
+            else "Look at the reasons with: genrepipe validate",
         )
 
 
@@ -129,7 +132,11 @@ def _land_part(database: Database, part: Part, source: Source, *, first: bool) -
     with _attached(database, part) as table:
         header = _header(database, part, source, table)
         if not any(name.strip() for name in header):
-            raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
+            if part.path.stat().st_size == 0:
+                raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
+            raise SourceShapeError(
+                f"{part.name} has no header that can be read", "If it is text but not UTF-8, add --encoding latin-1 or utf-16"
+            )
         positions = sources.match_columns(header, contract, source.mapping, part.name)
         before = 0 if first else database.value("SELECT count(*) FROM landed")
         try:
@@ -216,11 +223,12 @@ def _header(database: Database, part: Part, source: Source, table: str) -> list[
         f"SELECT line FROM read_csv({_escaped(part)}, header = false, auto_detect = false, delim = '', quote = '', escape = '', "
         f"strict_mode = false, ignore_errors = true, encoding = {literal(source.encoding)}, "
         f"max_line_size = {MAX_LINE_BYTES}, columns = {{'line': 'VARCHAR'}}) LIMIT 1",
+        source=part.name,
     )
     try:
         return next(csv.reader([line or ""], delimiter=part.delimiter), [])
     except csv.Error:
-        raise SourceShapeError(f"{part.name} has no header that can be read", "Check that the file is CSV text") from None
+        return []
 
 
 def _relation(part: Part, source: Source, header: list[str], table: str, strict: bool) -> tuple[str, list[str]]:

@@ -51,6 +51,7 @@ class Database:
 
     def __init__(self, path: Path | None, plan: Plan, *, read_only: bool = False) -> None:
         self.path = path
+        self._new = path is not None and not path.exists()
         if path is not None:
             _refuse_unusable(path, read_only=read_only)
         config: dict[str, Any] = {
@@ -81,9 +82,11 @@ class Database:
         with _our_errors(self.path, source):
             return cast("list[tuple[Any, ...]]", self._connection.execute(query, parameters).fetchall())
 
-    def value(self, query: str, parameters: dict[str, Any] | list[Any] | None = None) -> Any:  # noqa: ANN401
+    def value(
+        self, query: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = ""
+    ) -> Any:  # noqa: ANN401
         """Return the first value of the first row, or None where there is no row."""
-        found = self.rows(query, parameters)
+        found = self.rows(query, parameters, source=source)
         return found[0][0] if found else None
 
     def frame(self, query: str, parameters: dict[str, Any] | list[Any] | None = None) -> pl.DataFrame:
@@ -128,8 +131,10 @@ class Database:
     def __enter__(self) -> Database:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, *exception: object) -> None:
         self.close()
+        if kind is not None and self._new and self.path is not None:
+            self.path.unlink(missing_ok=True)  # a failed first run leaves no empty warehouse behind
 
 
 def _has_time_zones(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -188,6 +193,8 @@ def _translate(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckd
         return WarehouseUnusable(f"{path} is not a DuckDB file", "Name another --warehouse, or move that file away")
     if "newer version" in lowered or "older or newer" in lowered or "storage version" in lowered or "serialization" in lowered:
         return WarehouseUnusable(f"{path} was written by another version of DuckDB: {text}", "Use the version that wrote it")
+    if "corrupt database file" in lowered:
+        return WarehouseUnusable(f"{path} is damaged: {text}", "Restore it from a backup, or name another --warehouse")
     if isinstance(error, duckdb.IOException):
         return StorageError(f"{path or 'Reading failed'}: {text}", "Check the file, its permissions and the disk")
     return error
@@ -205,14 +212,11 @@ def open_warehouse(path: Path, plan: Plan) -> Database:
     StorageError
         It cannot be read or written.
     """
-    new = not path.exists()
     database = Database(path, plan)
     try:
         lay_out(database)
-    except BaseException:
-        database.close()
-        if new:
-            path.unlink(missing_ok=True)
+    except BaseException as error:
+        database.__exit__(type(error))
         raise
     return database
 

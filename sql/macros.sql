@@ -4,8 +4,8 @@
 CREATE OR REPLACE TEMP MACRO tidy(cell) AS
     nullif(
         CASE
-            WHEN regexp_matches(cell, '^[\s\p{Z}]|[\s\p{Z}]{2}|[^\S ]|[\s\p{Z}]$')
-                THEN trim(regexp_replace(nfc_normalize(cell), '[\s\p{Z}]+', ' ', 'g'))
+            WHEN regexp_matches(cell, '^ |  | $|[^\S ]|[\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]')
+                THEN trim(regexp_replace(nfc_normalize(cell), '[\s\x{85}\p{Z}]+', ' ', 'g'))
             ELSE nfc_normalize(cell)
         END,
         ''

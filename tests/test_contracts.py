@@ -176,8 +176,8 @@ def test_the_limit_of_the_breaker_is_the_contracts(tmp_path: Path) -> None:
         for i in range(int(limit)):
             rows[i]["energy"] = "7"
         at_limit, _ = landing.land(database, sources.resolve([str(write_csv(tmp_path / "a.csv", rows))]))
-        landing.check_breaker(at_limit, "a")
+        landing.check_breaker(database, at_limit, "a")
         rows[50]["energy"] = "7"
         above, _ = landing.land(database, sources.resolve([str(write_csv(tmp_path / "b.csv", rows))]))
         with pytest.raises(landing.TooManyRejected, match="6 of 100 rows"):
-            landing.check_breaker(above, "b")
+            landing.check_breaker(database, above, "b")

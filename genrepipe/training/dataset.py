@@ -64,7 +64,7 @@ def load(source: Source, plan: Plan) -> Dataset:
         fingerprint = landing.fingerprint(database, source)
         arrival, _ = landing.land(database, source)
         where = ", ".join(part.name for part in source.parts)
-        landing.check_breaker(arrival, where)
+        landing.check_breaker(database, arrival, where)
         catalogue.begin(database, "train", date(1970, 1, 1))
         catalogue.take(database)
         rows = catalogue.prepare(database, duration_ms=None)

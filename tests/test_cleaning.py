@@ -1,0 +1,151 @@
+"""Cleaning and imputation, by the rows that come out."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genrepipe import catalogue, landing, resources, sources, warehouse
+from tests.conftest import track, write_csv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GLOBAL_MEDIAN = 200_000.0
+
+
+def walk(path: Path, *rows: list[dict[str, str]]) -> tuple[landing.Arrival, list[dict[str, Any]], list[dict[str, Any]]]:
+    """Take batches of rows into one catalogue; return the last arrival, what is scorable, and the catalogue."""
+    with warehouse.open_memory(resources.plan()) as database:
+        for i, batch in enumerate(rows):
+            arrival, _ = landing.land(database, sources.resolve([str(write_csv(path / f"{i}.csv", batch))]))
+            catalogue.begin(database, f"run-{i}", date(2026, 11, 20 + i))
+            catalogue.take(database)
+            catalogue.prepare(database, GLOBAL_MEDIAN)
+        scorable = database.frame("SELECT * FROM scorable ORDER BY row_id").to_dicts()
+        kept = database.frame("SELECT * FROM tracks ORDER BY track_id").to_dicts()
+    return arrival, scorable, kept
+
+
+@pytest.mark.parametrize(
+    ("cell", "track_id"),
+    [("32894.0", "32894"), ("32894", "32894"), (" 7.0 ", "7"), ("v1.0", "v1.0"), ("7.5", "7.5"), ("spotify:1", "spotify:1"), ("0012.0", "0012")],
+)
+def test_track_ids_are_text_without_a_trailing_zero(tmp_path: Path, cell: str, track_id: str) -> None:
+    assert walk(tmp_path, [track(instance_id=cell)])[1][0]["track_id"] == track_id
+
+
+def test_sentinels_become_null_and_are_imputed_and_recorded(tmp_path: Path) -> None:
+    rows = [
+        track(1, duration_ms="100000", tempo="120"),
+        track(2, duration_ms="-1"),
+        track(3, duration_ms="300000", tempo="?"),
+        track(4, duration_ms="-1.0", tempo="0", artist_name="empty_field"),
+        track(5, duration_ms="", artist_name="RÖYKSOPP"),
+        track(6, duration_ms="-1", artist_name="Someone new"),
+    ]
+    arrival, scorable, kept = walk(tmp_path, rows)
+    assert arrival.accepted == 6
+    assert [row["duration_ms"] for row in scorable] == [100_000, 200_000, 300_000, GLOBAL_MEDIAN, 200_000, GLOBAL_MEDIAN]
+    assert [row["imputed"] for row in scorable] == [[], ["duration_ms"], ["tempo"], ["duration_ms", "tempo"], ["duration_ms"], ["duration_ms"]]
+    assert [row["tempo"] is None for row in scorable] == [False, False, True, True, False, False]
+    assert [row["artist_tracks"] for row in scorable] == [4, 4, 4, 0, 4, 1]
+    assert scorable[3]["artist_name"] is None
+    assert [row["duration_ms"] for row in kept] == [100_000, None, 300_000, None, None, None]
+    assert kept[4]["artist_name"] == "RÖYKSOPP"
+    assert kept[4]["artist_key"] == "röyksopp"
+
+
+def test_the_artist_median_knows_the_catalogue(tmp_path: Path) -> None:
+    first = [track(i, duration_ms=str(ms)) for i, ms in enumerate((100_000, 120_000, 500_000), 1)]
+    _, scorable, kept = walk(tmp_path, first, [track(9, duration_ms="-1")])
+    assert scorable[0]["duration_ms"] == 120_000
+    assert scorable[0]["artist_tracks"] == 4
+    assert len(kept) == 4
+
+
+def test_a_track_that_comes_again_replaces_itself(tmp_path: Path) -> None:
+    _, _, kept = walk(tmp_path, [track(1, energy="0.1"), track(2)], [track(1, energy="0.9")])
+    assert [row["track_id"] for row in kept] == ["1", "2"]
+    assert kept[0]["energy"] == pytest.approx(0.9)
+    assert [(row["first_run_date"], row["last_run_date"]) for row in kept] == [
+        (date(2026, 11, 20), date(2026, 11, 21)),
+        (date(2026, 11, 20), date(2026, 11, 20)),
+    ]
+
+
+def test_duplicates_are_counted_and_contradictions_quarantined(tmp_path: Path) -> None:
+    rows = [
+        track(1),
+        track(2, energy="0.1"),
+        track(1),
+        track(2, energy="0.2"),
+        track(2, energy="0.1"),
+        track(1, instance_id="1"),
+        track(3),
+        track(3, energy="7"),
+    ]
+    arrival, scorable, _ = walk(tmp_path, rows)
+    assert (arrival.received, arrival.duplicates, arrival.quarantined, arrival.accepted) == (8, 3, 2, 3)
+    # the last good row of each stands, in source order
+    assert [(row["row_id"], row["track_id"]) for row in scorable] == [(4, "2"), (5, "1"), (6, "3")]
+    assert scorable[0]["energy"] == pytest.approx(0.1)
+
+
+def test_wholly_empty_rows_are_counted(tmp_path: Path) -> None:
+    empty = dict.fromkeys(track(), "")
+    arrival, scorable, _ = walk(tmp_path, [empty, track(1), {**empty, "mode": "  "}])
+    assert (arrival.received, arrival.empty, arrival.accepted, len(scorable)) == (3, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("  Massive   Attack ", "Massive Attack"),
+        ("Massive\tAttack", "Massive Attack"),
+        ("Massive\u00a0Attack", "Massive Attack"),
+        ("Massive\u2003\u2003Attack\u3000", "Massive Attack"),
+        ("Beyonce\u0301", "Beyonc\u00e9"),
+        ("   ", None),
+        ("東京", "東京"),
+        ("Robert'); DROP TABLE tracks;--", "Robert'); DROP TABLE tracks;--"),
+    ],
+)
+def test_names_are_tidied_for_display(tmp_path: Path, cell: str, shown: str | None) -> None:
+    row = walk(tmp_path, [track(artist_name=cell, track_name=cell)])[1][0]
+    assert (row["artist_name"], row["track_name"]) == (shown, shown)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20), min_size=1, max_size=8))
+def test_tidied_names_are_stable(tmp_path: Path, names: list[str]) -> None:
+    """Tidying is NFC, has no doubled white space, and changes nothing when done twice."""
+    once = [row["track_name"] for row in walk(tmp_path, [track(i, track_name=name) for i, name in enumerate(names)])[1]]
+    assert all(name is None or (unicodedata.is_normalized("NFC", name) and "  " not in name and name.strip(" ") == name) for name in once)
+    again = walk(tmp_path, [track(i, track_name=name or "") for i, name in enumerate(once)])[1]
+    assert [row["track_name"] for row in again] == once
+
+
+FEW = st.sampled_from(["", "?", "-1", "0.5", "0.6", "9", "x", "Rock", "A", "Major", "1", "2"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(st.sampled_from(sorted(track())), FEW, max_size=18), min_size=1, max_size=20))
+def test_nothing_is_lost_whatever_comes(tmp_path: Path, changes: list[dict[str, str]]) -> None:
+    rows = [track(i % 5, **change) for i, change in enumerate(changes)]
+    with warehouse.open_memory(resources.plan()) as database:
+        arrival, _ = landing.land(database, sources.resolve([str(write_csv(tmp_path / "t.csv", rows))]))
+        catalogue.begin(database, "run", date(2026, 11, 22))
+        catalogue.take(database)
+        assert catalogue.prepare(database, GLOBAL_MEDIAN) == arrival.accepted
+        database.table("clean/80_quarantined")
+        assert database.value("SELECT count(*) FROM quarantined") == arrival.quarantined
+        assert database.value("SELECT count(*) FROM quarantined WHERE len(reasons) = 0 OR received IS NULL") == 0
+        batches = [len(batch) for batch in catalogue.batches(database, 3)]
+        assert sum(batches) == arrival.accepted
+    assert arrival.received == len(rows) == arrival.accepted + arrival.quarantined + arrival.duplicates + arrival.empty

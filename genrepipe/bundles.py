@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MANIFEST = "bundle.json"
 MODEL, GOLDEN, REFERENCE, CARD = "model.onnx", "golden.parquet", "reference.parquet", "card.md"
 FILES = (MODEL, GOLDEN, REFERENCE, CARD)
+RESTORE = "Restore the bundle from where it came, or train it again"
 CHAMPION = "champion"  # a file beside the bundles that names one of them
 
 
@@ -66,13 +67,22 @@ class Bundle:
     @cached_property
     def golden(self) -> pl.DataFrame:
         """Inputs, one Float32 column each, and the probabilities that a float64 reference gave, one column a label."""
-        return pl.read_parquet(self.folder / GOLDEN)
+        return self._table(GOLDEN)
 
     @cached_property
     def duration_ms(self) -> float:
         """The global median duration of the training data, in milliseconds."""
-        reference = pl.read_parquet(self.folder / REFERENCE)
-        return float(reference.filter(pl.col("feature") == "duration_ms")["median"].item())
+        known = self._table(REFERENCE)
+        try:
+            return float(known.filter(pl.col("feature") == "duration_ms")["median"].item())
+        except (pl.exceptions.PolarsError, ValueError) as error:
+            raise BundleBroken(f"{self.folder / REFERENCE} has no median of duration_ms", RESTORE) from error
+
+    def _table(self, name: str) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(self.folder / name)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise BundleBroken(f"{self.folder / name} is not a Parquet file", RESTORE) from error
 
 
 def shelf() -> dict[str, Path]:
@@ -104,7 +114,8 @@ def find(model: str | None) -> Path:
         raise BundleBroken(f"{folder} has no {MANIFEST}", "Name a bundle's folder; training writes that file last")
     close = nearest(model, list(shipped))
     raise UnknownModel(
-        f"There is no model {model!r}", f"Did you mean {close}?" if close else f"Models: {', '.join(shipped)}, or a bundle's folder"
+        f"There is no model {model!r}",
+        f"Did you mean {close}?" if close else f"Models: {', '.join(shipped)}, or a bundle's folder",
     )
 
 
@@ -120,7 +131,6 @@ def load(model: str | None = None) -> Bundle:
     """
     folder = find(model)
     path = folder / MANIFEST
-    remedy = "Restore the bundle from where it came, or train it again"
     try:
         text = path.read_bytes()
         manifest = Manifest.model_validate_json(text)
@@ -129,17 +139,19 @@ def load(model: str | None = None) -> Bundle:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its start"
-        raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", remedy) from error
+        raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", RESTORE) from error
     if manifest.format != 1 or set(manifest.files) != set(FILES):
         raise BundleBroken(f"{path} is of a format that this version does not know", "Train it again with this version")
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
-            raise BundleBroken(f"{folder}: {name} is missing", remedy)
+            raise BundleBroken(f"{folder}: {name} is missing", RESTORE)
         if sources.digest(folder / name) != expected:
-            raise BundleBroken(f"{folder}: {name} is not the file that was trained (its sha256 differs)", remedy)
+            raise BundleBroken(f"{folder}: {name} is not the file that was trained (its sha256 differs)", RESTORE)
     strangers = {entry.name for entry in folder.iterdir()} - {MANIFEST, *FILES}
     if strangers:
-        raise BundleBroken(f"{folder} holds files that its manifest does not name: {', '.join(sorted(strangers))}", remedy)
+        raise BundleBroken(
+            f"{folder} holds files that its manifest does not name: {', '.join(sorted(strangers))}", RESTORE
+        )
     _check_fits(folder, manifest)
     return Bundle(folder, manifest, hashlib.sha256(text).hexdigest())
 
@@ -147,9 +159,15 @@ def load(model: str | None = None) -> Bundle:
 def _check_fits(folder: Path, manifest: Manifest) -> None:
     expected = contracts.load("features").table.columns
     if list(manifest.input_columns) != expected:
-        raise BundleBroken(f"{folder} takes other inputs than the contract of the features has", "Train it again with this version")
+        raise BundleBroken(
+            f"{folder} takes other inputs than the contract of the features has",
+            "Train it again with this version",
+        )
     if list(manifest.labels) != contracts.genres():
-        raise BundleBroken(f"{folder} answers other genres than the contract of the predictions has", "Train it again with this version")
+        raise BundleBroken(
+            f"{folder} answers other genres than the contract of the predictions has",
+            "Train it again with this version",
+        )
 
 
 def save(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Bundle:
@@ -175,6 +193,7 @@ def save(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) 
         text = json.dumps(whole.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {error.strerror}", "Check its permissions and the disk") from error
+        raise StorageError(
+            f"{folder} cannot be written: {error.strerror}", "Check its permissions and the disk"
+        ) from error
     return load(str(folder))
-

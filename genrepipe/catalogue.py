@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def begin(database: Database, run_id: str, run_date: date) -> None:
     """Leave the run's identity where the SQL files find it: the temporary table ``run``."""
-    database.execute("CREATE OR REPLACE TEMP TABLE run AS SELECT ?::VARCHAR AS run_id, ?::DATE AS run_date", [run_id, run_date])
+    database.execute(
+        "CREATE OR REPLACE TEMP TABLE run AS SELECT ?::VARCHAR AS run_id, ?::DATE AS run_date",
+        [run_id, run_date],
+    )
 
 
 def take(database: Database) -> None:

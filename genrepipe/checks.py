@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from genrepipe.contracts import Column
 
-_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {"FLOAT": pl.Float32, "INTEGER": pl.Int32, "VARCHAR": pl.String}
+_TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "FLOAT": pl.Float32,
+    "INTEGER": pl.Int32,
+    "VARCHAR": pl.String,
+}
 
 
 @cache
@@ -65,7 +69,8 @@ def prove(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | None = Non
         schema(contract, only).validate(frame, lazy=True)
     except SchemaErrors as failure:
         raise OutputBroken(
-            f"A batch breaks the contract {contract}: {_bounded(failure.failure_cases)}", "This is a bug: please report it"
+            f"A batch breaks the contract {contract}: {_bounded(failure.failure_cases)}",
+            "This is a bug: please report it",
         ) from failure
 
 
@@ -80,7 +85,8 @@ def prove_distributions(probabilities: npt.NDArray[np.float32], precision: float
     off = ~(np.abs(probabilities.sum(1, dtype=np.float64) - 1) <= precision)
     if off.any():
         raise OutputBroken(
-            f"The probabilities of {int(off.sum())} tracks do not sum to one", "The bundle may not fit this data: verify it, or roll back"
+            f"The probabilities of {int(off.sum())} tracks do not sum to one",
+            "The bundle may not fit this data: verify it, or roll back",
         )
 
 
@@ -94,5 +100,7 @@ def failing_rows(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | Non
 
 
 def _bounded(cases: pl.DataFrame) -> str:
-    grouped = cases.group_by("column", "check", maintain_order=True).agg(pl.len(), pl.col("failure_case").first()).head(5)
+    grouped = (
+        cases.group_by("column", "check", maintain_order=True).agg(pl.len(), pl.col("failure_case").first()).head(5)
+    )
     return "; ".join(f"{c} {check} ({n}×, e.g. {case})" for c, check, n, case in grouped.iter_rows())

@@ -3,47 +3,74 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genrepipe import __version__, rendering
-from genrepipe.errors import GenrepipeError, Interrupted, StorageError, UsageError, nearest
+from genrepipe.errors import ContractBroken, UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Command = Callable[..., Any]
 
-OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the result.")
+OUTPUT = click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print the result.",
+)
 SOURCE = click.argument("source", nargs=-1, required=True)
-ENCODING = click.option("--encoding", default="utf-8", show_default=True, envvar="GENREPIPE_ENCODING", help="Encoding of CSV files: utf-8, latin-1 or utf-16.")
-MAP = click.option("--map", "mapping", multiple=True, metavar="OURS=THEIRS", help='Read a contract column from another one: --map artist_name="Artist Name".')
-WAREHOUSE = click.option("--warehouse", type=click.Path(path_type=Path), required=True, envvar="GENREPIPE_WAREHOUSE", help="The DuckDB file that people query.")
+ENCODING = click.option(
+    "--encoding",
+    default="utf-8",
+    show_default=True,
+    envvar="GENREPIPE_ENCODING",
+    help="Encoding of CSV files: utf-8, latin-1 or utf-16.",
+)
+MAP = click.option(
+    "--map",
+    "mapping",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    help='Read a contract column from another one: --map artist_name="Artist Name".',
+)
+WAREHOUSE = click.option(
+    "--warehouse",
+    type=click.Path(path_type=Path),
+    required=True,
+    envvar="GENREPIPE_WAREHOUSE",
+    help="The DuckDB file that people query.",
+)
 
 
 class Words(click.Group):
     """Names the nearest command where one is mistyped, and lists commands in the order of a first hour."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
         """Return the names in the order of their definition."""
         return list(self.commands)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Resolve a command, or say which one was meant."""
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             close = nearest(args[0], list(self.commands))
-            raise UsageError(f"There is no command {args[0]!r}", f"Did you mean {close}?" if close else f"See {ctx.command_path} --help")
+            raise UsageError(
+                f"There is no command {args[0]!r}",
+                f"Did you mean {close}?" if close else f"See {ctx.command_path} --help",
+            )
         return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="genrepipe")
 def cli() -> None:
-    """Predict the music genre of every track in a track table, into a DuckDB file that people query.
+    r"""Predict the music genre of every track in a track table, into a DuckDB file that people query.
 
     \b
     A first minute:
@@ -56,14 +83,25 @@ def cli() -> None:
 @cli.command()
 @SOURCE
 @WAREHOUSE
-@click.option("--run-date", envvar="GENREPIPE_RUN_DATE", help="The business date, YYYY-MM-DD; without it, today in UTC.")
+@click.option(
+    "--run-date", envvar="GENREPIPE_RUN_DATE", help="The business date, YYYY-MM-DD; without it, today in UTC."
+)
 @click.option("--model", envvar="GENREPIPE_MODEL", help="A bundle's name or folder; without it, the champion.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
 @ENCODING
 @MAP
 @OUTPUT
-def score(source: tuple[str, ...], warehouse: Path, run_date: str | None, model: str | None, dry_run: bool, encoding: str, mapping: tuple[str, ...], output: str) -> None:
-    """Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, or file.duckdb::table.
+def score(
+    source: tuple[str, ...],
+    warehouse: Path,
+    run_date: str | None,
+    model: str | None,
+    dry_run: bool,
+    encoding: str,
+    mapping: tuple[str, ...],
+    output: str,
+) -> None:
+    r"""Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, or file.duckdb::table.
 
     \b
     Example:
@@ -72,7 +110,9 @@ def score(source: tuple[str, ...], warehouse: Path, run_date: str | None, model:
     from genrepipe import jobs
     from genrepipe.console import reporter
 
-    request = jobs.ScoreRequest(source, warehouse, run_date, model, "score", dry_run, encoding, _pairs(mapping, "--map"))
+    request = jobs.ScoreRequest(
+        source, warehouse, run_date, model, "score", dry_run, encoding, _pairs(mapping, "--map")
+    )
     with reporter() as say:
         result = jobs.score(request, say)
     _print(result, output, rendering.score_text)
@@ -84,7 +124,7 @@ def score(source: tuple[str, ...], warehouse: Path, run_date: str | None, model:
 @MAP
 @OUTPUT
 def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], output: str) -> None:
-    """Check SOURCE against its contract, and write nothing. Exits with 65 where a run would be stopped.
+    r"""Check SOURCE against its contract, and write nothing. Exits with 65 where a run would be stopped.
 
     \b
     Example:
@@ -95,7 +135,7 @@ def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], o
     result = jobs.validate(source, encoding, _pairs(mapping, "--map"))
     _print(result, output, rendering.validate_text)
     if result["status"] == "rejected":
-        _leave(65)
+        click.get_current_context().exit(ContractBroken.exit_code)
 
 
 @cli.command()
@@ -106,8 +146,16 @@ def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], o
 @ENCODING
 @MAP
 @OUTPUT
-def train(source: tuple[str, ...], models: tuple[str, ...], out: Path, seed: int, encoding: str, mapping: tuple[str, ...], output: str) -> None:
-    """Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
+def train(
+    source: tuple[str, ...],
+    models: tuple[str, ...],
+    out: Path,
+    seed: int,
+    encoding: str,
+    mapping: tuple[str, ...],
+    output: str,
+) -> None:
+    r"""Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
 
     \b
     Example:
@@ -121,7 +169,7 @@ def train(source: tuple[str, ...], models: tuple[str, ...], out: Path, seed: int
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same table.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file: .csv or .parquet.")
 def sample(rows: int, seed: int, out: Path) -> None:
-    """Make up a messy catalogue of tracks to try things on. Synthetic: invented artists and titles.
+    r"""Make up a messy catalogue of tracks to try things on. Synthetic: invented artists and titles.
 
     \b
     Example:
@@ -135,7 +183,7 @@ def sample(rows: int, seed: int, out: Path) -> None:
 
 @cli.group(cls=Words)
 def models() -> None:
-    """List, show and verify the bundles that can score.
+    r"""List, show and verify the bundles that can score.
 
     \b
     Example:
@@ -146,7 +194,7 @@ def models() -> None:
 @models.command("list")
 @OUTPUT
 def models_list(output: str) -> None:
-    """List the bundles that ship; * is the champion.
+    r"""List the bundles that ship; * is the champion.
 
     \b
     Example:
@@ -162,7 +210,7 @@ def models_list(output: str) -> None:
 @models.command("show")
 @click.argument("model", required=False)
 def models_show(model: str | None) -> None:
-    """Print the card of a bundle: what it is, how it was measured, where it fails.
+    r"""Print the card of a bundle: what it is, how it was measured, where it fails.
 
     \b
     Example:
@@ -177,7 +225,7 @@ def models_show(model: str | None) -> None:
 @click.argument("model", required=False)
 @OUTPUT
 def models_verify(model: str | None, output: str) -> None:
-    """Check a bundle's hashes, and score its golden rows against their recorded answers.
+    r"""Check a bundle's hashes, and score its golden rows against their recorded answers.
 
     \b
     Example:
@@ -188,16 +236,28 @@ def models_verify(model: str | None, output: str) -> None:
 
     bundle = bundles.load(model)
     scorer = Scorer(bundle)
-    result = {"status": "verified", **rendering.facts(bundle), "golden_rows": len(bundle.golden), "largest_difference": scorer.golden_difference, "tolerance": bundle.manifest.tolerance}
+    result = {
+        "status": "verified",
+        **rendering.facts(bundle),
+        "golden_rows": len(bundle.golden),
+        "largest_difference": scorer.golden_difference,
+        "tolerance": bundle.manifest.tolerance,
+    }
     _print(result, output, rendering.verify_text)
 
 
 @cli.command()
 @click.argument("sql")
 @WAREHOUSE
-@click.option("--output", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True, help="How to print the rows.")
+@click.option(
+    "--output",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How to print the rows.",
+)
 def query(sql: str, warehouse: Path, output: str) -> None:
-    """Run one read-only SQL query on a warehouse.
+    r"""Run one read-only SQL query on a warehouse.
 
     \b
     Example:
@@ -214,7 +274,7 @@ def query(sql: str, warehouse: Path, output: str) -> None:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the job file.")
 @OUTPUT
 def run(job_file: Path, settings: tuple[str, ...], output: str) -> None:
-    """Run a job file. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
+    r"""Run a job file. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
 
     \b
     Example:
@@ -226,22 +286,37 @@ def run(job_file: Path, settings: tuple[str, ...], output: str) -> None:
 
     job = load(job_file, _pairs(settings, "--set"))
     if isinstance(job, ScoreJob):
-        request = jobs.ScoreRequest(job.source, job.warehouse, job.run_date, job.model, job.name, False, job.encoding, job.map)
+        request = jobs.ScoreRequest(
+            job.source, job.warehouse, job.run_date, job.model, job.name, False, job.encoding, job.map
+        )
         with reporter() as say:
             result = jobs.score(request, say)
         _print(result, output, rendering.score_text)
     else:
-        _print(_train(job.source, job.out, job.models, job.seed, job.encoding, job.map), output, rendering.train_text)
+        _print(
+            _train(job.source, job.out, job.models, job.seed, job.encoding, job.map),
+            output,
+            rendering.train_text,
+        )
 
 
-def _train(source: tuple[str, ...], out: Path, models: tuple[str, ...], seed: int, encoding: str, mapping: dict[str, str]) -> dict[str, Any]:
+def _train(
+    source: tuple[str, ...],
+    out: Path,
+    models: tuple[str, ...],
+    seed: int,
+    encoding: str,
+    mapping: dict[str, str],
+) -> dict[str, Any]:
     from genrepipe.console import reporter
     from genrepipe.errors import ExtraMissing
 
     try:
         from genrepipe.training.train import train
     except ModuleNotFoundError as error:
-        raise ExtraMissing(f"Training needs {error.name}, which is not installed", "pip install 'genrepipe[train]'") from error
+        raise ExtraMissing(
+            f"Training needs {error.name}, which is not installed", "pip install 'genrepipe[train]'"
+        ) from error
     with reporter() as say:
         return train(source, out, models=models, seed=seed, encoding=encoding, mapping=mapping, say=say)
 
@@ -258,53 +333,3 @@ def _pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
 
 def _print(result: dict[str, Any], output: str, render: Callable[[dict[str, Any]], str]) -> None:
     click.echo(json.dumps(result, ensure_ascii=False) if output == "json" else render(result))
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process at once.
-
-    The libraries' own clean-up at the end of an interpreter takes longer than a small run, and prints notes of its own.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
-    """Print one line, and the JSON object where it was asked for, and leave with the error's exit code."""
-    message = " ".join(str(error).split())
-    print(f"genrepipe: error: {message}", file=sys.stderr)
-    if "json" in arguments[arguments.index("--output") + 1 :][:1] if "--output" in arguments else "--output=json" in arguments:
-        print(json.dumps({"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code, **error.details}))
-    _leave(error.exit_code)
-
-
-def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line; every failure is one line and an exit code of the table."""
-    from genrepipe import resources
-
-    arguments = sys.argv[1:] if arguments is None else arguments
-    resources.limit_threads(resources.plan().threads)
-    try:
-        cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
-    except GenrepipeError as error:
-        _fail(error, arguments)
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "genrepipe"
-        _fail(UsageError(error.format_message().rstrip("."), f"See {where} --help"), arguments)
-    except (KeyboardInterrupt, click.Abort):
-        _fail(Interrupted("Interrupted", "Nothing was published; run again"), arguments)
-    except BrokenPipeError:
-        os._exit(0)  # the reader of our output has seen enough
-    except OSError as error:
-        _fail(StorageError(f"{error.filename or 'A file'}: {error.strerror or error}", "Check its permissions and the disk"), arguments)
-    except Exception as error:  # noqa: BLE001  the last line of defence: a user never sees a traceback
-        if os.environ.get("GENREPIPE_DEBUG"):
-            raise
-        first = next(iter(str(error).splitlines()), "")
-        _fail(GenrepipeError(f"A bug: {type(error).__name__}: {first}", "Please report it with the traceback that GENREPIPE_DEBUG=1 shows"), arguments)
-    _leave(0)
-
-
-if __name__ == "__main__":
-    main()

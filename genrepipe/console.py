@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 class Reporter(Protocol):
     """Follows a job."""
 
-    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+    def note(self, event: str, **facts: Any) -> None:
         """Say something once."""
 
-    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
         """Say how far a stage is."""
 
 
 class Silent:
     """Says nothing; for library use."""
 
-    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+    def note(self, event: str, **facts: Any) -> None:
         """Say nothing."""
 
-    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
         """Say nothing."""
 
 
@@ -47,11 +47,11 @@ class LogLines:
         )
         self._log = structlog.get_logger()
 
-    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+    def note(self, event: str, **facts: Any) -> None:
         """Write one line."""
         self._log.info(event, **facts)
 
-    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
         """Write one line at the end of a stage."""
         if done >= total:
             self._log.info(stage, done=done, **facts)
@@ -70,14 +70,16 @@ class Bars:
         )  # fmt: skip
         self._tasks: dict[str, Any] = {}
 
-    def note(self, event: str, **facts: Any) -> None:  # noqa: ANN401
+    def note(self, event: str, **facts: Any) -> None:
         """Print one line above the bars."""
         said = " ".join(f"{key}={value}" for key, value in facts.items())
         self._bars.console.print(f"{event} {said}".rstrip(), markup=False, highlight=False)
 
-    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:  # noqa: ANN401
+    def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
         """Move a stage's bar."""
-        shown = " ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items())
+        shown = " ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
+        )
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total, facts=shown)
         self._bars.update(self._tasks[stage], completed=done, total=total, facts=shown)

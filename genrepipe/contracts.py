@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LogicalType = Literal["string", "number", "integer", "date", "timestamp", "boolean", "array", "object"]
 Scalar = str | int | float
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe in both forms; C where the wheel has it
 
 
 class _Document(BaseModel):
@@ -90,7 +91,7 @@ class Column(_Document):
     items: Item | None = None
     properties: tuple[Column, ...] = ()
 
-    def custom(self, key: str) -> Any:  # noqa: ANN401  the standard allows any value
+    def custom(self, key: str) -> Any:
         """Return the value of a custom property, or None."""
         return next((p.value for p in self.customProperties if p.property == key), None)
 
@@ -130,7 +131,7 @@ class Table(_Document):
         """Return one column by name."""
         return next(column for column in self.properties if column.name == name)
 
-    def custom(self, key: str) -> Any:  # noqa: ANN401
+    def custom(self, key: str) -> Any:
         """Return the value of a custom property, or None."""
         return next((p.value for p in self.customProperties if p.property == key), None)
 
@@ -259,7 +260,7 @@ def read(path: Path) -> Contract:
         The file cannot be read, is not YAML, or has a key or value that is not known here.
     """
     try:
-        return Contract.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_loader()))
+        return Contract.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))  # noqa: S506  a safe loader, see above
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(
             f"The contract {path} cannot be read: {str(error).splitlines()[0]}",
@@ -271,10 +272,6 @@ def read(path: Path) -> Contract:
         raise ConfigurationError(
             f"The contract {path} is not valid at {where}: {first['msg']}", "Correct that key"
         ) from error
-
-
-def _loader() -> type[yaml.SafeLoader] | type[yaml.CSafeLoader]:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @cache

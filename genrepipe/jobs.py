@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from genrepipe import assets, bundles, catalogue, checks, contracts, features, landing, predictions, resources, runs, sources, warehouse
+from genrepipe import (
+    assets,
+    bundles,
+    catalogue,
+    checks,
+    contracts,
+    features,
+    landing,
+    predictions,
+    resources,
+    runs,
+    sources,
+    warehouse,
+)
 from genrepipe.console import Reporter, Silent
 from genrepipe.contracts import identifier, literal
 from genrepipe.errors import OutputBroken
@@ -57,7 +70,11 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
     scorer = Scorer(bundle, plan.threads)
     say.note("bundle verified", model=bundle.manifest.name, version=bundle.manifest.version)
 
-    database = warehouse.open_memory(plan, request.warehouse) if request.dry_run else warehouse.open_warehouse(request.warehouse, plan)
+    database = (
+        warehouse.open_memory(plan, request.warehouse)
+        if request.dry_run
+        else warehouse.open_warehouse(request.warehouse, plan)
+    )
     with database:
         fingerprint = landing.fingerprint(database, source)
         if known := runs.already_published(database, run, bundle, fingerprint):
@@ -73,8 +90,7 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
             _quarantine(database, run)
             _judge(database, run, arrival)
             runs.enter(database, run, bundle, tally, [part.name for part in source.parts], fingerprint)
-        result = _result("dry run" if request.dry_run else "published", run, bundle, request, tally)
-    return result
+        return _result("dry run" if request.dry_run else "published", run, bundle, request, tally)
 
 
 def validate(source: tuple[str, ...], encoding: str, mapping: dict[str, str]) -> dict[str, Any]:
@@ -157,14 +173,22 @@ def _quarantine(database: Database, run: Run) -> None:
 def _judge(database: Database, run: Run, arrival: landing.Arrival) -> None:
     """Write the verdicts of the run; a failed one stops the publish."""
     limit = contracts.load("source_tracks").table.custom("maxQuarantinedPercent")
-    runs.check(database, run, "quarantined_percent", f"At most {limit} % of the rows are quarantined.", arrival.quarantined_percent, limit)
+    runs.check(
+        database,
+        run,
+        "quarantined_percent",
+        f"At most {limit} % of the rows are quarantined.",
+        arrival.quarantined_percent,
+        limit,
+    )
     for path in sorted((assets.shipped("sql") / "audits").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
         sentence = text.splitlines()[0].removeprefix("--").strip()
         offending = database.value(f"SELECT count(*) FROM ({text})")
         if not runs.check(database, run, path.stem, sentence, offending, None):
             raise OutputBroken(
-                f"Check {path.stem} failed: {sentence} {offending:,} rows offend", "Nothing was published; this is a bug: please report it"
+                f"Check {path.stem} failed: {sentence} {offending:,} rows offend",
+                "Nothing was published; this is a bug: please report it",
             )
 
 
@@ -189,6 +213,12 @@ def _result(status: str, run: Run, bundle: Bundle, request: ScoreRequest, tally:
 
 def _already(run: Run, bundle: Bundle, request: ScoreRequest, known: dict[str, Any]) -> dict[str, Any]:
     """Report the run that stands, whose rows are left as they are."""
-    arrival = landing.Arrival(known["received"], known["predicted"], known["quarantined"], known["duplicates"], known["empty"])
-    tally = Tally(arrival, known["predicted"], {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]})
+    arrival = landing.Arrival(
+        known["received"], known["predicted"], known["quarantined"], known["duplicates"], known["empty"]
+    )
+    tally = Tally(
+        arrival,
+        known["predicted"],
+        {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]},
+    )
     return {**_result("already published", run, bundle, request, tally), "run_id": known["run_id"]}

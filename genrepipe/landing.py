@@ -55,7 +55,9 @@ def fingerprint(database: Database, source: Source) -> str:
     for part in source.parts:
         if part.kind == "table":
             with _attached(database, part) as table:
-                seen = database.rows(f"SELECT count(*), sum(hash(t)), bit_xor(hash(t)) FROM {table} AS t", source=part.name)
+                seen = database.rows(
+                    f"SELECT count(*), sum(hash(t)), bit_xor(hash(t)) FROM {table} AS t", source=part.name
+                )
                 parts.append(str(seen))
         else:
             parts.append(sources.digest(part.path))
@@ -107,7 +109,9 @@ def check_breaker(database: Database, arrival: Arrival, where: str) -> None:
     if arrival.received == arrival.empty:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
     if arrival.quarantined_percent > limit:
-        undecodable = database.value("SELECT count(*) FROM unparsed WHERE reason = ?", [PARSE_FAILURES["INVALID ENCODING"]])
+        undecodable = database.value(
+            "SELECT count(*) FROM unparsed WHERE reason = ?", [PARSE_FAILURES["INVALID ENCODING"]]
+        )
         raise TooManyRejected(
             f"{where}: {arrival.quarantined:,} of {arrival.received - arrival.empty:,} rows ({arrival.quarantined_percent:.1f} %) "
             f"break the contract, the limit is {limit} %",
@@ -135,7 +139,8 @@ def _land_part(database: Database, part: Part, source: Source, *, first: bool) -
             if part.path.stat().st_size == 0:
                 raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
             raise SourceShapeError(
-                f"{part.name} has no header that can be read", "If it is text but not UTF-8, add --encoding latin-1 or utf-16"
+                f"{part.name} has no header that can be read",
+                "If it is text but not UTF-8, add --encoding latin-1 or utf-16",
             )
         positions = sources.match_columns(header, contract, source.mapping, part.name)
         before = 0 if first else database.value("SELECT count(*) FROM landed")
@@ -176,7 +181,9 @@ def _judgement() -> str:
     """Return the SELECT that says of each typed row which rules it breaks."""
     holds, broken = [], []
     for rule in contracts.load("source_tracks").table.rules:
-        predicate = rule.sql(identifier(TYPED_NAMES.get(rule.column, rule.column)), f"received.{identifier(rule.column)}")
+        predicate = rule.sql(
+            identifier(TYPED_NAMES.get(rule.column, rule.column)), f"received.{identifier(rule.column)}"
+        )
         holds.append(predicate)
         broken.append(f"CASE WHEN NOT ({predicate}) THEN {literal(rule.reason)} END")
     return (
@@ -218,7 +225,9 @@ def _header(database: Database, part: Part, source: Source, table: str) -> list[
     if part.kind == "table":
         return [row[0] for row in database.rows(f"DESCRIBE SELECT * FROM {table}", source=part.name)]
     if part.kind == "parquet":
-        return [row[0] for row in database.rows(f"DESCRIBE SELECT * FROM read_parquet({_escaped(part)})", source=part.name)]
+        return [
+            row[0] for row in database.rows(f"DESCRIBE SELECT * FROM read_parquet({_escaped(part)})", source=part.name)
+        ]
     line = database.value(
         f"SELECT line FROM read_csv({_escaped(part)}, header = false, auto_detect = false, delim = '', quote = '', escape = '', "
         f"strict_mode = false, ignore_errors = true, encoding = {literal(source.encoding)}, "

@@ -24,8 +24,10 @@ def score_text(result: dict[str, Any]) -> str:
     lines = [
         f"{result['run_date']}  {said}",
         f"  model      {result['model']} {result['model_version']}",
-        f"  received   {result['received']:,} = {result['predicted']:,} predicted + {result['quarantined']:,} quarantined "
-        f"+ {result['duplicates']:,} duplicates + {result['empty']:,} empty",
+        (
+            f"  received   {result['received']:,} = {result['predicted']:,} predicted + {result['quarantined']:,} quarantined "
+            f"+ {result['duplicates']:,} duplicates + {result['empty']:,} empty"
+        ),
         f"  imputed    {imputed}",
         f"  took       {result['seconds']:.2f} s, {result['rows_per_second']:,} rows/s",
     ]
@@ -46,8 +48,10 @@ def score_text(result: dict[str, Any]) -> str:
 def validate_text(result: dict[str, Any]) -> str:
     """Say how a source keeps its contract, with a few examples for each broken rule."""
     lines = [
-        f"{result['status']}: {result['received']:,} rows = {result['accepted']:,} good + {result['quarantined']:,} rejected "
-        f"+ {result['duplicates']:,} duplicates + {result['empty']:,} empty",
+        (
+            f"{result['status']}: {result['received']:,} rows = {result['accepted']:,} good + {result['quarantined']:,} rejected "
+            f"+ {result['duplicates']:,} duplicates + {result['empty']:,} empty"
+        ),
         f"rejected {result['quarantined_percent']:.2f} %, the limit is {result['max_quarantined_percent']} %",
         *result["notes"],
     ]
@@ -60,16 +64,22 @@ def validate_text(result: dict[str, Any]) -> str:
 def train_text(result: dict[str, Any]) -> str:
     """Show the measures of the trained bundles, mean ± sd over folds."""
     lines = [f"trained on {result['tracks']:,} tracks; mean ± sd over 5 folds", ""]
-    lines.append(f"{'model':<20} {'split':<16} {'AUROC macro':<15} {'AUROC micro':<15} {'accuracy':<15} {'ECE':<15} parameters  seconds  KB")
+    lines.append(
+        f"{'model':<20} {'split':<16} {'AUROC macro':<15} {'AUROC micro':<15} {'accuracy':<15} {'ECE':<15} parameters  seconds  KB"
+    )
     for bundle in result["bundles"]:
         for split, measured in bundle["metrics"].items():
-            cells = " ".join(f"{m['mean']:.4f} ± {m['sd']:.4f}" for m in (measured[k] for k in ("macro_auroc", "micro_auroc", "accuracy", "ece")))
+            cells = " ".join(
+                f"{m['mean']:.4f} ± {m['sd']:.4f}"
+                for m in (measured[k] for k in ("macro_auroc", "micro_auroc", "accuracy", "ece"))
+            )
             lines.append(
                 f"{bundle['model']:<20} {split:<16} {cells} {bundle['parameters']:>10,} {bundle['seconds']:>8} {bundle['bytes'] // 1000:>3}"
             )
     lines += ["", f"{'tempo imputer':<20} {'MAE, bpm':<17} R²"]
     lines += [
-        f"{name:<20} {m['mae']['mean']:.2f} ± {m['mae']['sd']:.2f}      {m['r2']['mean']:.4f} ± {m['r2']['sd']:.4f}" for name, m in result["tempo_imputers"].items()
+        f"{name:<20} {m['mae']['mean']:.2f} ± {m['mae']['sd']:.2f}      {m['r2']['mean']:.4f} ± {m['r2']['sd']:.4f}"
+        for name, m in result["tempo_imputers"].items()
     ]
     lines += ["", *(f"{bundle['folder']}  sha256 {bundle['sha256'][:16]}" for bundle in result["bundles"])]
     return "\n".join(lines)
@@ -125,7 +135,7 @@ def print_frame(frame: pl.DataFrame, output: str) -> None:
         _print_table(frame)
 
 
-def _json(value: Any) -> str:  # noqa: ANN401  any nested value
+def _json(value: Any) -> str:
     import json  # noqa: PLC0415
 
     plain = value.to_list() if hasattr(value, "to_list") else value

@@ -40,9 +40,7 @@ class Run:
 
     job: str
     run_date: date
-    run_id: str = field(
-        default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(3)}"
-    )
+    run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(3)}")
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     clock: float = field(default_factory=time.perf_counter)
 
@@ -79,7 +77,16 @@ class Tally:
 
 def already_published(database: Database, run: Run, bundle: Bundle, source_sha256: str) -> dict[str, Any] | None:
     """Return the ledger line that published this job and date last, if it read the same input with the same bundle."""
-    columns = ["run_id", "received", "predicted", "quarantined", "duplicates", "empty", "imputed_duration_ms", "imputed_tempo"]
+    columns = [
+        "run_id",
+        "received",
+        "predicted",
+        "quarantined",
+        "duplicates",
+        "empty",
+        "imputed_duration_ms",
+        "imputed_tempo",
+    ]
     rows = database.rows(
         f"SELECT model_sha256, source_sha256, contract_versions, {', '.join(columns)} FROM runs "
         "WHERE job = ? AND run_date = ? AND status = 'published' ORDER BY finished_at DESC LIMIT 1",

@@ -30,19 +30,116 @@ NUMBERS = (
 )  # fmt: skip
 ARTIST_SHARE = 0.35  # of a feature's variance within a genre that an artist's tracks have in common
 
-_FIRST = (
-    "Velvet Crimson Paper Hollow Silver Northern Electric Quiet Golden Broken Marble Neon Winter Distant Copper Lunar Gentle "
-    "Burning Mister Young Saint Little DJ Ólafur Señor Große Þór Šarka Émile Żywiec"
-).split()
-_SECOND = (
-    "Harbour Foxes Machine Choir Parade Tigers Meridian Theory Satellites Orchard Wolves Cartel Avenue Ensemble Republic Hearts "
-    "Static Pilots Garden Empire Cassette Brothers Quartet Motel Lanterns Anthem Canyon Ødegård Müller 東京"
-).split()
-_TITLE = (
-    "Night Morning River Fire Glass Dream Road Summer Shadow Water Letters Home Electric Heart Blue Rain Silence Dust Gravity "
-    "Paradise Ghost Mirror Ocean Signal Thunder Velvet Avalanche Sunday Horizon Café"
-).split()
-_TAILS = ("", "", "", "", "", " - Live", " - Remastered 2011", " (feat. {other})", " - {other} Remix", ", Op. {n} No. {m}", " (Original Mix)", ' "Radio Edit"')
+_FIRST = [
+    "Velvet",
+    "Crimson",
+    "Paper",
+    "Hollow",
+    "Silver",
+    "Northern",
+    "Electric",
+    "Quiet",
+    "Golden",
+    "Broken",
+    "Marble",
+    "Neon",
+    "Winter",
+    "Distant",
+    "Copper",
+    "Lunar",
+    "Gentle",
+    "Burning",
+    "Mister",
+    "Young",
+    "Saint",
+    "Little",
+    "DJ",
+    "Ólafur",
+    "Señor",
+    "Große",
+    "Þór",
+    "Šarka",
+    "Émile",
+    "Żywiec",
+]
+_SECOND = [
+    "Harbour",
+    "Foxes",
+    "Machine",
+    "Choir",
+    "Parade",
+    "Tigers",
+    "Meridian",
+    "Theory",
+    "Satellites",
+    "Orchard",
+    "Wolves",
+    "Cartel",
+    "Avenue",
+    "Ensemble",
+    "Republic",
+    "Hearts",
+    "Static",
+    "Pilots",
+    "Garden",
+    "Empire",
+    "Cassette",
+    "Brothers",
+    "Quartet",
+    "Motel",
+    "Lanterns",
+    "Anthem",
+    "Canyon",
+    "Ødegård",
+    "Müller",
+    "東京",
+]
+_TITLE = [
+    "Night",
+    "Morning",
+    "River",
+    "Fire",
+    "Glass",
+    "Dream",
+    "Road",
+    "Summer",
+    "Shadow",
+    "Water",
+    "Letters",
+    "Home",
+    "Electric",
+    "Heart",
+    "Blue",
+    "Rain",
+    "Silence",
+    "Dust",
+    "Gravity",
+    "Paradise",
+    "Ghost",
+    "Mirror",
+    "Ocean",
+    "Signal",
+    "Thunder",
+    "Velvet",
+    "Avalanche",
+    "Sunday",
+    "Horizon",
+    "Café",
+]
+_TAILS = (
+    "",
+    "",
+    "",
+    "",
+    "",
+    " - Live",
+    " - Remastered 2011",
+    " (feat. {other})",
+    " - {other} Remix",
+    ", Op. {n} No. {m}",
+    " (Original Mix)",
+    ' "Radio Edit"',
+)
 
 
 def make(rows: int, seed: int) -> pl.DataFrame:
@@ -81,7 +178,9 @@ def make(rows: int, seed: int) -> pl.DataFrame:
     for name, sentinel in missing.items():
         gone = pl.Series(rng.random(rows) < facts["missing_rate"][name])
         table = table.with_columns(pl.when(gone).then(pl.lit(sentinel)).otherwise(pl.col(name)).alias(name))
-    empty = pl.DataFrame([[None] * table.width] * max(1, round(rows * facts["empty_rate"])), schema=table.schema, orient="row")
+    empty = pl.DataFrame(
+        [[None] * table.width] * max(1, round(rows * facts["empty_rate"])), schema=table.schema, orient="row"
+    )
     order = rng.permutation(rows + len(empty))
     columns = contracts.load("source_tracks").table.columns
     return pl.concat([table, empty])[order].select(columns)
@@ -106,12 +205,15 @@ def write(rows: int, seed: int, out: Path) -> None:
         else:
             table.write_parquet(out)
     except OSError as error:
-        raise StorageError(f"{out} cannot be written: {error.strerror or error}", "Check its folder and the disk") from error
+        raise StorageError(
+            f"{out} cannot be written: {error.strerror or error}", "Check its folder and the disk"
+        ) from error
 
 
 def _shares(counts: dict[str, int]) -> npt.NDArray[np.float64]:
     values = np.array(list(counts.values()), dtype=float)
-    return values / values.sum()
+    shares: npt.NDArray[np.float64] = values / values.sum()
+    return shares
 
 
 def _artists(tracks: int, facts: dict[str, Any], rng: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -121,7 +223,10 @@ def _artists(tracks: int, facts: dict[str, Any], rng: np.random.Generator) -> np
 
 
 def _audio(
-    genre: npt.NDArray[np.int64], artists: npt.NDArray[np.int64], facts: list[dict[str, Any]], rng: np.random.Generator
+    genre: npt.NDArray[np.int64],
+    artists: npt.NDArray[np.int64],
+    facts: list[dict[str, Any]],
+    rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Draw the numbers of shape (tracks, 11), the keys and the modes."""
     normal = statistics.NormalDist()
@@ -144,7 +249,9 @@ def _audio(
         key[rows] = rng.choice(len(KEYS), len(rows), p=keys / keys.sum())
         minor[rows] = rng.random(len(rows)) < measured["minor_rate"]
     for i, name in enumerate(NUMBERS):
-        numbers[:, i] = numbers[:, i].round(0 if name in {"popularity", "duration_ms"} else 3 if name in {"loudness", "tempo"} else 6)
+        numbers[:, i] = numbers[:, i].round(
+            0 if name in {"popularity", "duration_ms"} else 3 if name in {"loudness", "tempo"} else 6
+        )
     return numbers, key, minor
 
 
@@ -152,7 +259,9 @@ def _names(count: int, rng: np.random.Generator) -> list[str]:
     """Invent artists; a number sets apart those that would be called the same."""
     taken: dict[str, int] = {}
     names = []
-    for first, second, the in zip(rng.choice(_FIRST, count), rng.choice(_SECOND, count), rng.random(count) < 0.2, strict=True):
+    for first, second, the in zip(
+        rng.choice(_FIRST, count), rng.choice(_SECOND, count), rng.random(count) < 0.2, strict=True
+    ):
         name = f"{'The ' if the else ''}{first} {second}"
         taken[name] = taken.get(name, 0) + 1
         names.append(name if taken[name] == 1 else f"{name} {taken[name]}")
@@ -166,6 +275,7 @@ def _titles(artists: npt.NDArray[np.int64], names: list[str], rng: np.random.Gen
     others = rng.integers(0, len(names), count)
     numbers = rng.integers(1, 90, (count, 2))
     return [
-        " ".join(dict.fromkeys(words[i])) + str(tails[i]).format(other=names[others[i]], n=numbers[i, 0], m=numbers[i, 1] % 9 + 1)
+        " ".join(dict.fromkeys(words[i]))
+        + str(tails[i]).format(other=names[others[i]], n=numbers[i, 0], m=numbers[i, 1] % 9 + 1)
         for i in range(count)
     ]

@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from genrepipe import features
+from genrepipe.bundles import RESTORE
 from genrepipe.errors import BundleBroken
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ class Scorer:
             self._session = onnxruntime.InferenceSession(
                 bundle.model.read_bytes(), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # noqa: BLE001  onnxruntime has no common base of its errors
+        except Exception as error:
             raise BundleBroken(
                 f"{bundle.model} is not a graph that onnxruntime can run: {str(error).splitlines()[0]}",
-                "Restore the bundle from where it came, or train it again",
+                RESTORE,
             ) from error
         self._bundle = bundle
         self._pool = ThreadPoolExecutor(threads)
@@ -69,10 +70,10 @@ class Scorer:
             inputs = features.matrix(golden.select(manifest.input_columns))
             recorded = golden.select(f"p_{label}" for label in manifest.labels).to_numpy()
             difference = float(np.abs(self.probabilities(inputs) - recorded).max())
-        except Exception as error:  # noqa: BLE001  whatever a foreign graph or table does wrong, the bundle is at fault
+        except Exception as error:
             raise BundleBroken(
                 f"{self._bundle.folder}: its golden rows cannot be scored: {str(error).splitlines()[0]}",
-                "Restore the bundle from where it came, or train it again",
+                RESTORE,
             ) from error
         if not difference <= manifest.tolerance:
             raise BundleBroken(

@@ -59,7 +59,9 @@ class TrainJob(_Job):
 KINDS: dict[str, type[ScoreJob | TrainJob]] = {"score": ScoreJob, "train": TrainJob}
 
 
-def load(path: Path, flags: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None) -> ScoreJob | TrainJob:
+def load(
+    path: Path, flags: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+) -> ScoreJob | TrainJob:
     """Read a job file; flags win over the environment (``GENREPIPE_KEY``), which wins over the file.
 
     Raises
@@ -90,22 +92,28 @@ def load(path: Path, flags: Mapping[str, str] | None = None, environment: Mappin
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(f"{path}: {where}: {first['msg']}", f"Correct that key, or set {PREFIX}{where.upper()}") from error
+        raise ConfigurationError(
+            f"{path}: {where}: {first['msg']}", f"Correct that key, or set {PREFIX}{where.upper()}"
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}", "Name a job file, for example jobs/score_nightly.yaml") from error
+        raise ConfigurationError(
+            f"{path}: {error.strerror}", "Name a job file, for example jobs/score_nightly.yaml"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "Correct the file") from error
+        raise ConfigurationError(
+            f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "Correct the file"
+        ) from error
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path} holds no keys", "Begin from jobs/score_nightly.yaml")
     return values
 
 
-def _value(text: str) -> Any:  # noqa: ANN401  YAML gives what it reads
+def _value(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

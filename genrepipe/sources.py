@@ -45,9 +45,7 @@ class Source:
     mapping: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolve(
-    arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mapping[str, str] | None = None
-) -> Source:
+def resolve(arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mapping[str, str] | None = None) -> Source:
     """Find the parts that the arguments name, in their order; folders and globs in the order of names.
 
     Parameters
@@ -86,12 +84,14 @@ def _parts_of(argument: str) -> list[Part]:
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
         if not found:
-            raise SourceMissing(f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file")
+            raise SourceMissing(
+                f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file"
+            )
         return [_file_part(p) for p in found]
     if path.exists():
         return [_file_part(path)]
     if glob.has_magic(argument):
-        found = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())
+        found = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
         if not found:
             raise SourceMissing(f"{argument}: no file matches", "Check the pattern, or wait for the file")
         return [_file_part(p) for p in found]
@@ -111,7 +111,8 @@ def _file_part(path: Path) -> Part:
         if path.suffix in {".duckdb", ".db"}:
             raise UsageError(f"{path} is a DuckDB file", f"Name its table: {path}::table")
         raise UsageError(
-            f"{path}: neither CSV nor Parquet by its name", f"Name it {' or '.join((*CSV_SUFFIXES[:3], PARQUET_SUFFIXES[0]))}"
+            f"{path}: neither CSV nor Parquet by its name",
+            f"Name it {' or '.join((*CSV_SUFFIXES[:3], PARQUET_SUFFIXES[0]))}",
         )
     return Part(str(path), kind, path, delimiter="\t" if ".tsv" in path.name.lower() else ",")
 
@@ -132,10 +133,13 @@ def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str],
         if ours not in wanted:
             close = nearest(ours, list(wanted))
             raise UsageError(
-                f"--map {ours}=…: the contract has no column {ours}", f"Did you mean {close}?" if close else f"It has {', '.join(wanted)}"
+                f"--map {ours}=…: the contract has no column {ours}",
+                f"Did you mean {close}?" if close else f"It has {', '.join(wanted)}",
             )
         if theirs.strip().casefold() not in folded:
-            raise SourceShapeError(f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {', '.join(found)}")
+            raise SourceShapeError(
+                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {', '.join(found)}"
+            )
         wanted[ours] = theirs
     positions: dict[str, int | None] = {}
     missing = []
@@ -151,7 +155,9 @@ def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str],
     return positions
 
 
-def _missing_message(missing: list[str], found: list[str], positions: dict[str, int | None], where: str) -> tuple[str, str]:
+def _missing_message(
+    missing: list[str], found: list[str], positions: dict[str, int | None], where: str
+) -> tuple[str, str]:
     taken = {i for i in positions.values() if i is not None}
     spare = [name for i, name in enumerate(found) if i not in taken]
     flags, alone = [], []
@@ -164,7 +170,10 @@ def _missing_message(missing: list[str], found: list[str], positions: dict[str, 
             flags.append(f'--map {column}="{close}"')
     what = f"{where}: {len(missing)} of the contract's columns are missing: {', '.join(missing)}"
     if len(found) == 1 and any(mark in found[0] for mark in ";|\t"):
-        return what, "The file seems to have another delimiter than a comma; write it with commas, or tabs and the name .tsv"
+        return (
+            what,
+            "The file seems to have another delimiter than a comma; write it with commas, or tabs and the name .tsv",
+        )
     remedies = []
     if flags:
         remedies.append(f"If they have other names, add {' '.join(flags)}")

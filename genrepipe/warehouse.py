@@ -10,14 +10,22 @@ import re
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 
 from genrepipe import __version__, assets, contracts
 from genrepipe.contracts import identifier, literal
-from genrepipe.errors import GenrepipeError, SourceMissing, SourceShapeError, StorageError, UsageError, WarehouseBusy, WarehouseUnusable
+from genrepipe.errors import (
+    GenrepipeError,
+    SourceMissing,
+    SourceShapeError,
+    StorageError,
+    UsageError,
+    WarehouseBusy,
+    WarehouseUnusable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +47,7 @@ class _ArrowStream:
     alive past the end of the interpreter); of this one they know nothing but the interface.
     """
 
-    def __init__(self, rows: Any) -> None:  # noqa: ANN401
+    def __init__(self, rows: Any) -> None:
         self._rows = rows
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -80,11 +88,9 @@ class Database:
     ) -> list[tuple[Any, ...]]:
         """Return the rows of a query as Python tuples; failures are laid to ``source`` where it is given."""
         with _our_errors(self.path, source):
-            return cast("list[tuple[Any, ...]]", self._connection.execute(query, parameters).fetchall())
+            return self._connection.execute(query, parameters).fetchall()
 
-    def value(
-        self, query: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = ""
-    ) -> Any:  # noqa: ANN401
+    def value(self, query: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = "") -> Any:
         """Return the first value of the first row, or None where there is no row."""
         found = self.rows(query, parameters, source=source)
         return found[0][0] if found else None
@@ -147,10 +153,14 @@ def _step_name(step: str) -> str:
 
 def _refuse_unusable(path: Path, *, read_only: bool) -> None:
     if path.is_dir():
-        raise WarehouseUnusable(f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb")
+        raise WarehouseUnusable(
+            f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb"
+        )
     if not path.exists():
         if read_only:
-            raise WarehouseUnusable(f"{path}: there is no such warehouse", "Run genrepipe score first, or check --warehouse")
+            raise WarehouseUnusable(
+                f"{path}: there is no such warehouse", "Run genrepipe score first, or check --warehouse"
+            )
         if not path.parent.is_dir():
             raise StorageError(f"{path}: its folder does not exist", f"Make it first: mkdir -p {path.parent}")
 
@@ -170,11 +180,17 @@ def _translate_source(error: duckdb.Error, source: str) -> GenrepipeError | duck
     if "no space left" in lowered or "out of memory" in lowered:
         return StorageError(f"Reading {source}: {text}", "Free disk space or memory, then run again")
     if "invalid unicode" in lowered or "not utf-8" in lowered or "invalid encoding" in lowered:
-        return SourceShapeError(f"{source} is not UTF-8 text", "If it is Latin-1 or UTF-16, add --encoding latin-1 or utf-16")
+        return SourceShapeError(
+            f"{source} is not UTF-8 text", "If it is Latin-1 or UTF-16, add --encoding latin-1 or utf-16"
+        )
     if "conflicting lock" in lowered or "could not set lock" in lowered:
-        return WarehouseBusy(f"{source} is open for writing in another process", "Wait for it or close it, then run again")
+        return WarehouseBusy(
+            f"{source} is open for writing in another process", "Wait for it or close it, then run again"
+        )
     if source.lower().endswith((".parquet", ".pq")) or isinstance(error, duckdb.IOException):
-        return StorageError(f"{source} cannot be read: {text}", "It may be cut short or still be written: deliver it again")
+        return StorageError(
+            f"{source} cannot be read: {text}", "It may be cut short or still be written: deliver it again"
+        )
     if isinstance(error, duckdb.CatalogException):
         return SourceMissing(f"{source}: {text}", "Check the name after the ::")
     return SourceShapeError(f"{source} cannot be read as a table: {text}", "Check that the file is what its name says")
@@ -191,8 +207,15 @@ def _translate(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckd
         return StorageError(f"{path or 'The run'}: {text}", "Free disk space or memory, then run again")
     if "not a valid duckdb database" in lowered:
         return WarehouseUnusable(f"{path} is not a DuckDB file", "Name another --warehouse, or move that file away")
-    if "newer version" in lowered or "older or newer" in lowered or "storage version" in lowered or "serialization" in lowered:
-        return WarehouseUnusable(f"{path} was written by another version of DuckDB: {text}", "Use the version that wrote it")
+    if (
+        "newer version" in lowered
+        or "older or newer" in lowered
+        or "storage version" in lowered
+        or "serialization" in lowered
+    ):
+        return WarehouseUnusable(
+            f"{path} was written by another version of DuckDB: {text}", "Use the version that wrote it"
+        )
     if "corrupt database file" in lowered:
         return WarehouseUnusable(f"{path} is damaged: {text}", "Restore it from a backup, or name another --warehouse")
     if isinstance(error, duckdb.IOException):
@@ -229,7 +252,9 @@ def open_memory(plan: Plan, catalogue: Path | None = None) -> Database:
         _refuse_unusable(catalogue, read_only=True)
         with _our_errors(catalogue):
             database._connection.execute(f"ATTACH {literal(str(catalogue))} AS catalogue (READ_ONLY)")
-            if database.value("SELECT count(*) FROM duckdb_tables() WHERE database_name = 'catalogue' AND table_name = 'tracks'"):
+            if database.value(
+                "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'catalogue' AND table_name = 'tracks'"
+            ):
                 database.execute("INSERT INTO tracks BY NAME FROM catalogue.tracks")
             database.execute("DETACH catalogue")
     return database
@@ -259,7 +284,8 @@ def lay_out(database: Database) -> None:
     for table in tables:
         if table.name in existing and existing[table.name] != table.columns:
             raise WarehouseUnusable(
-                f"{database.path} has a table {table.name} that genrepipe did not make", "Name another --warehouse"
+                f"{database.path} has a table {table.name} that genrepipe did not make",
+                "Name another --warehouse",
             )
     missing = [table for table in tables if table.name not in existing]
     if not missing:
@@ -303,4 +329,6 @@ def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
             return database.frame(statement)
         except duckdb.Error as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
-            raise UsageError(f"The query failed: {lines[0]}", "Ask for columns with: DESCRIBE predictions_latest") from error
+            raise UsageError(
+                f"The query failed: {lines[0]}", "Ask for columns with: DESCRIBE predictions_latest"
+            ) from error

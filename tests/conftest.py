@@ -77,8 +77,12 @@ class Result:
 
 def genrepipe(*arguments: object, cwd: Path | None = None, **environment: str) -> Result:
     """Run the command line in a process of its own, warnings being errors."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GENREPIPE_")} | {"PYTHONWARNINGS": "error"} | environment
-    command = [sys.executable, "-m", "genrepipe.cli", *map(str, arguments)]
+    env = (
+        {k: v for k, v in os.environ.items() if not k.startswith("GENREPIPE_")}
+        | {"PYTHONWARNINGS": "error"}
+        | environment
+    )
+    command = [sys.executable, "-m", "genrepipe", *map(str, arguments)]
     return Result(subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300, check=False))
 
 

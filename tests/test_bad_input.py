@@ -78,7 +78,10 @@ def missing_column(folder: Path) -> object:
 
 
 def renamed_columns(folder: Path) -> object:
-    return write_csv(folder / "t.csv", [{{"artist_name": "Artist Name", "tempo": "Tempo (BPM)"}.get(k, k): v for k, v in track().items()}])
+    return write_csv(
+        folder / "t.csv",
+        [{{"artist_name": "Artist Name", "tempo": "Tempo (BPM)"}.get(k, k): v for k, v in track().items()}],
+    )
 
 
 def doubled_column(folder: Path) -> object:
@@ -172,11 +175,18 @@ def test_bad_sources(tmp_path: Path, make: Callable[[Path], object], code: int, 
     result = genrepipe("score", make(folder), "--warehouse", warehouse, "--output", "json")
     assert result.code == code, result.err
     assert said in result.error
-    assert result.json == {"status": "failed", "error": result.json["error"], "message": result.json["message"], "exit_code": code}
+    assert result.json == {
+        "status": "failed",
+        "error": result.json["error"],
+        "message": result.json["message"],
+        "exit_code": code,
+    }
     assert result.error == f"genrepipe: error: {result.json['message']}"
     assert "Traceback" not in result.err
     if warehouse.exists():
-        assert [ask(warehouse, f"FROM {table}") for table in ("tracks", "predictions", "quarantine", "runs")] == [[]] * 4
+        assert [ask(warehouse, f"FROM {table}") for table in ("tracks", "predictions", "quarantine", "runs")] == [
+            []
+        ] * 4
 
 
 def a_folder(path: Path) -> None:
@@ -250,7 +260,9 @@ def test_a_warehouse_that_another_process_has_open(tmp_path: Path, sample: Path,
     warehouse = tmp_path / "w.duckdb"
     warehouse.write_bytes(scored.read_bytes())
     holder = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
-    with subprocess.Popen([sys.executable, "-c", holder, warehouse], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, warehouse], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         result = genrepipe("score", sample, "--warehouse", warehouse, "--run-date", "2026-11-23")
@@ -268,7 +280,11 @@ def test_a_warehouse_that_another_process_has_open(tmp_path: Path, sample: Path,
         (("score", "{sample}"), 64, "--warehouse"),
         (("scor", "x"), 64, "Did you mean score?"),
         (("score", "{sample}", "--warehouse", "w.duckdb", "--run-date", "yesterday"), 64, "is not a date"),
-        (("score", "{sample}", "--warehouse", "w.duckdb", "--model", "all-feature"), 78, "Did you mean all-features?"),
+        (
+            ("score", "{sample}", "--warehouse", "w.duckdb", "--model", "all-feature"),
+            78,
+            "Did you mean all-features?",
+        ),
         (("score", "{sample}", "--warehouse", "w.duckdb", "--encoding", "klingon"), 64, "--encoding utf-8"),
         (("score", "{sample}", "--warehouse", "w.duckdb", "--map", "tempo"), 64, "--map key=value"),
         (("score", "{sample}", "--warehouse", "w.duckdb", "--map", "tmpo=x"), 64, "Did you mean tempo?"),
@@ -283,7 +299,9 @@ def test_a_warehouse_that_another_process_has_open(tmp_path: Path, sample: Path,
         (("run", "none.yaml"), 78, "Name a job file"),
     ],
 )
-def test_bad_commands(tmp_path: Path, sample: Path, scored: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_bad_commands(
+    tmp_path: Path, sample: Path, scored: Path, arguments: tuple[str, ...], code: int, said: str
+) -> None:
     filled = [argument.format(sample=sample, scored=scored) for argument in arguments]
     result = genrepipe(*filled, cwd=tmp_path)
     assert result.code == code, result.err

@@ -178,7 +178,9 @@ def not_json(folder: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_bundle_that_does_not_reproduce_is_refused(tmp_path: Path, bundle: Path, spoil: Callable[[Path], None], said: str) -> None:
+def test_a_bundle_that_does_not_reproduce_is_refused(
+    tmp_path: Path, bundle: Path, spoil: Callable[[Path], None], said: str
+) -> None:
     spoil(bundle)
     refused(tmp_path, bundle, said)
 

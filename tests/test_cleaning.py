@@ -34,7 +34,15 @@ def walk(path: Path, *rows: list[dict[str, str]]) -> tuple[landing.Arrival, list
 
 @pytest.mark.parametrize(
     ("cell", "track_id"),
-    [("32894.0", "32894"), ("32894", "32894"), (" 7.0 ", "7"), ("v1.0", "v1.0"), ("7.5", "7.5"), ("spotify:1", "spotify:1"), ("0012.0", "0012")],
+    [
+        ("32894.0", "32894"),
+        ("32894", "32894"),
+        (" 7.0 ", "7"),
+        ("v1.0", "v1.0"),
+        ("7.5", "7.5"),
+        ("spotify:1", "spotify:1"),
+        ("0012.0", "0012"),
+    ],
 )
 def test_track_ids_are_text_without_a_trailing_zero(tmp_path: Path, cell: str, track_id: str) -> None:
     assert walk(tmp_path, [track(instance_id=cell)])[1][0]["track_id"] == track_id
@@ -51,8 +59,22 @@ def test_sentinels_become_null_and_are_imputed_and_recorded(tmp_path: Path) -> N
     ]
     arrival, scorable, kept = walk(tmp_path, rows)
     assert arrival.accepted == 6
-    assert [row["duration_ms"] for row in scorable] == [100_000, 200_000, 300_000, GLOBAL_MEDIAN, 200_000, GLOBAL_MEDIAN]
-    assert [row["imputed"] for row in scorable] == [[], ["duration_ms"], ["tempo"], ["duration_ms", "tempo"], ["duration_ms"], ["duration_ms"]]
+    assert [row["duration_ms"] for row in scorable] == [
+        100_000,
+        200_000,
+        300_000,
+        GLOBAL_MEDIAN,
+        200_000,
+        GLOBAL_MEDIAN,
+    ]
+    assert [row["imputed"] for row in scorable] == [
+        [],
+        ["duration_ms"],
+        ["tempo"],
+        ["duration_ms", "tempo"],
+        ["duration_ms"],
+        ["duration_ms"],
+    ]
     assert [row["tempo"] is None for row in scorable] == [False, False, True, True, False, False]
     assert [row["artist_tracks"] for row in scorable] == [4, 4, 4, 0, 4, 1]
     assert scorable[3]["artist_name"] is None
@@ -122,11 +144,20 @@ def test_names_are_tidied_for_display(tmp_path: Path, cell: str, shown: str | No
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(names=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20), min_size=1, max_size=8))
+@given(
+    names=st.lists(
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_tidied_names_are_stable(tmp_path: Path, names: list[str]) -> None:
     """Tidying is NFC, has no doubled white space, and changes nothing when done twice."""
     once = [row["track_name"] for row in walk(tmp_path, [track(i, track_name=name) for i, name in enumerate(names)])[1]]
-    assert all(name is None or (unicodedata.is_normalized("NFC", name) and "  " not in name and name.strip(" ") == name) for name in once)
+    assert all(
+        name is None or (unicodedata.is_normalized("NFC", name) and "  " not in name and name.strip(" ") == name)
+        for name in once
+    )
     again = walk(tmp_path, [track(i, track_name=name or "") for i, name in enumerate(once)])[1]
     assert [row["track_name"] for row in again] == once
 

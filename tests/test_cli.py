@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from genrepipe import settings
@@ -20,9 +21,20 @@ from tests.conftest import ROOT, genrepipe, tracks, write_csv
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import click
-
-HEAVY = ("duckdb", "polars", "pandera", "onnxruntime", "numpy", "torch", "sklearn", "skl2onnx", "spacy", "onnx", "pydantic", "yaml")
+HEAVY = (
+    "duckdb",
+    "polars",
+    "pandera",
+    "onnxruntime",
+    "numpy",
+    "torch",
+    "sklearn",
+    "skl2onnx",
+    "spacy",
+    "onnx",
+    "pydantic",
+    "yaml",
+)
 
 
 def commands() -> list[tuple[tuple[str, ...], click.Command]]:
@@ -33,17 +45,19 @@ def commands() -> list[tuple[tuple[str, ...], click.Command]]:
     return found
 
 
-@pytest.mark.parametrize(("words", "command"), commands(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    ("words", "command"), commands(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
 def test_every_command_has_help_with_an_example(words: tuple[str, ...], command: click.Command) -> None:
     result = genrepipe(*words, "--help")
     assert result.code == 0
     assert re.search(rf"genrepipe {' '.join(words)}", result.out)
     assert re.search(r"Example:|A first minute:", result.out)
-    assert all(getattr(option, "help", "x") for option in command.params)
+    assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
 def imported(*words: str) -> set[str]:
-    code = f"import sys; sys.argv[1:] = {list(words)!r}\nfrom genrepipe import cli\ncli._leave = lambda code: print(*sys.modules)\ncli.main()"
+    code = f"import sys; sys.argv[1:] = {list(words)!r}\nfrom genrepipe import __main__ as m\nm._leave = lambda code: print(*sys.modules)\nm.main()"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     return {name.split(".")[0] for name in out.splitlines()[-1].split()}
 
@@ -55,7 +69,22 @@ def test_help_imports_nothing_heavy() -> None:
 def test_scoring_imports_no_training_library(tmp_path: Path, sample: Path) -> None:
     names = imported("score", str(sample), "--warehouse", str(tmp_path / "w.duckdb"))
     assert {"duckdb", "polars", "onnxruntime", "pandera"} <= names
-    assert names & {"torch", "sklearn", "skl2onnx", "onnx", "onnxscript", "spacy", "scipy", "altair", "pyarrow", "pandas"} == set()
+    assert (
+        names
+        & {
+            "torch",
+            "sklearn",
+            "skl2onnx",
+            "onnx",
+            "onnxscript",
+            "spacy",
+            "scipy",
+            "altair",
+            "pyarrow",
+            "pandas",
+        }
+        == set()
+    )
 
 
 def test_version() -> None:
@@ -73,10 +102,25 @@ def test_shipped_jobs_are_valid(name: str) -> None:
 
 
 def test_flag_wins_over_environment_over_file(tmp_path: Path) -> None:
-    path = job(tmp_path / "j.yaml", job="score", name="n", source="a.csv", warehouse="file.duckdb", model="m", run_date="2026-01-01")
-    loaded = settings.load(path, {"warehouse": "flag.duckdb"}, {"GENREPIPE_WAREHOUSE": "env.duckdb", "GENREPIPE_MODEL": "env"})
+    path = job(
+        tmp_path / "j.yaml",
+        job="score",
+        name="n",
+        source="a.csv",
+        warehouse="file.duckdb",
+        model="m",
+        run_date="2026-01-01",
+    )
+    loaded = settings.load(
+        path, {"warehouse": "flag.duckdb"}, {"GENREPIPE_WAREHOUSE": "env.duckdb", "GENREPIPE_MODEL": "env"}
+    )
     assert isinstance(loaded, settings.ScoreJob)
-    assert (str(loaded.warehouse), loaded.model, loaded.run_date, loaded.source) == ("flag.duckdb", "env", "2026-01-01", ("a.csv",))
+    assert (str(loaded.warehouse), loaded.model, loaded.run_date, loaded.source) == (
+        "flag.duckdb",
+        "env",
+        "2026-01-01",
+        ("a.csv",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +159,11 @@ def test_run_runs_the_nightly_job(tmp_path: Path) -> None:
 
 def test_environment_variables_serve_the_flags(tmp_path: Path) -> None:
     source = write_csv(tmp_path / "t.csv", tracks(4))
-    environment = {"GENREPIPE_WAREHOUSE": str(tmp_path / "w.duckdb"), "GENREPIPE_RUN_DATE": "2026-11-19", "GENREPIPE_MODEL": "all-features"}
+    environment = {
+        "GENREPIPE_WAREHOUSE": str(tmp_path / "w.duckdb"),
+        "GENREPIPE_RUN_DATE": "2026-11-19",
+        "GENREPIPE_MODEL": "all-features",
+    }
     result = genrepipe("score", source, "--output", "json", **environment)
     assert (result.json["run_date"], result.json["model"]) == ("2026-11-19", "all-features")
 
@@ -128,7 +176,15 @@ def test_logs_are_json_lines_off_a_terminal(tmp_path: Path, sample: Path) -> Non
 
 def test_a_terminal_gets_a_progress_bar(tmp_path: Path, sample: Path) -> None:
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "genrepipe.cli", "score", str(sample), "--warehouse", str(tmp_path / "w.duckdb")]
+    command = [
+        sys.executable,
+        "-m",
+        "genrepipe.cli",
+        "score",
+        str(sample),
+        "--warehouse",
+        str(tmp_path / "w.duckdb"),
+    ]
     with subprocess.Popen(command, stderr=follower, stdout=subprocess.DEVNULL) as process:
         shown = b""
         while process.poll() is None or select.select([leader], [], [], 0.2)[0]:
@@ -137,13 +193,26 @@ def test_a_terminal_gets_a_progress_bar(tmp_path: Path, sample: Path) -> None:
     os.close(follower)
     os.close(leader)
     assert process.returncode == 0
-    assert "tracks predicted".encode() in shown
+    assert b"tracks predicted" in shown
     assert "━".encode() in shown
 
 
-@pytest.mark.parametrize(("output", "start"), [("csv", b"track_id,imputed\n"), ("json", b'[{"track_id":'), ("parquet", b"PAR1"), ("table", b" ")])
+@pytest.mark.parametrize(
+    ("output", "start"),
+    [("csv", b"track_id,imputed\n"), ("json", b'[{"track_id":'), ("parquet", b"PAR1"), ("table", b" ")],
+)
 def test_query_prints_every_form(scored: Path, output: str, start: bytes) -> None:
-    command = [sys.executable, "-m", "genrepipe.cli", "query", "SELECT track_id, imputed FROM predictions LIMIT 3", "--warehouse", scored, "--output", output]
+    command = [
+        sys.executable,
+        "-m",
+        "genrepipe.cli",
+        "query",
+        "SELECT track_id, imputed FROM predictions LIMIT 3",
+        "--warehouse",
+        scored,
+        "--output",
+        output,
+    ]
     done = subprocess.run(command, capture_output=True, check=True)
     assert done.stdout.startswith(start)
     assert done.stderr == b""
@@ -154,7 +223,11 @@ def test_validate_reports_by_rule_with_at_most_five_examples(tmp_path: Path) -> 
     result = genrepipe("validate", source, "--output", "json")
     assert result.code == 0
     (reason,) = result.json["reasons"]
-    assert (reason["reason"], reason["rows"], [e["row"] for e in reason["examples"]]) == ("energy.maximum: must be at most 1", 9, [1, 2, 3, 4, 5])
+    assert (reason["reason"], reason["rows"], [e["row"] for e in reason["examples"]]) == (
+        "energy.maximum: must be at most 1",
+        9,
+        [1, 2, 3, 4, 5],
+    )
     assert "row 5" in genrepipe("validate", source).out
     assert genrepipe("validate", write_csv(tmp_path / "u.csv", tracks(9, energy="8"))).code == 65
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "u.csv"]

@@ -27,7 +27,17 @@ INPUT_RULES = contracts.load("source_tracks").table.rules
 MUTANTS = {
     **{
         f"{name}.{kind}": {name: cell}
-        for name in ("popularity", "acousticness", "danceability", "energy", "instrumentalness", "liveness", "loudness", "speechiness", "valence")
+        for name in (
+            "popularity",
+            "acousticness",
+            "danceability",
+            "energy",
+            "instrumentalness",
+            "liveness",
+            "loudness",
+            "speechiness",
+            "valence",
+        )
         for kind, cell in (("readable", "loud"), ("required", ""), ("minimum", "-80.5"), ("maximum", "100.5"))
     },
     "duration_ms.readable": {"duration_ms": "four minutes"},
@@ -98,11 +108,43 @@ def test_what_is_not_finite_is_not_a_number(tmp_path: Path, cell: str) -> None:
 
 
 cells = st.one_of(
-    st.sampled_from(["", "?", "-1", "-1.0", " ", "0", "1", "0.5", "100", "-60", "x", "nan", "inf", "-0.0", "1e-8", "A", "Major", "Rock"]),
+    st.sampled_from(
+        [
+            "",
+            "?",
+            "-1",
+            "-1.0",
+            " ",
+            "0",
+            "1",
+            "0.5",
+            "100",
+            "-60",
+            "x",
+            "nan",
+            "inf",
+            "-0.0",
+            "1e-8",
+            "A",
+            "Major",
+            "Rock",
+        ]
+    ),
     st.floats(-200, 500, width=32).map(repr),
     st.integers(-5, 10**9).map(str),
 )
-RULED = ("popularity", "acousticness", "duration_ms", "energy", "key", "loudness", "mode", "tempo", "valence", "music_genre")
+RULED = (
+    "popularity",
+    "acousticness",
+    "duration_ms",
+    "energy",
+    "key",
+    "loudness",
+    "mode",
+    "tempo",
+    "valence",
+    "music_genre",
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -110,7 +152,9 @@ RULED = ("popularity", "acousticness", "duration_ms", "energy", "key", "loudness
 def test_pandera_agrees_with_sql_on_every_row(tmp_path: Path, changes: list[dict[str, str]]) -> None:
     """A row that SQL lets through passes pandera; one that SQL rejects for its values fails pandera."""
     path = write_csv(tmp_path / "t.csv", [track(i, **change) for i, change in enumerate(changes, 1)])
-    columns = [c for c in contracts.load("tracks").table.columns if c not in {"artist_key", "first_run_date", "last_run_date"}]
+    columns = [
+        c for c in contracts.load("tracks").table.columns if c not in {"artist_key", "first_run_date", "last_run_date"}
+    ]
     with warehouse.open_memory(resources.plan()) as database:
         landing.land(database, sources.resolve([str(path)]))
         landed = database.frame("SELECT * FROM landed ORDER BY rowid")
@@ -124,7 +168,10 @@ def test_pandera_agrees_with_sql_on_every_row(tmp_path: Path, changes: list[dict
     unseen = {
         i
         for i in broken
-        if all(r.split(":")[0] in {"tempo.readable", "duration_ms.readable", "music_genre.oneOf"} for r in landed["broken_rules"][i])
+        if all(
+            r.split(":")[0] in {"tempo.readable", "duration_ms.readable", "music_genre.oneOf"}
+            for r in landed["broken_rules"][i]
+        )
     }
     failing = checks.failing_rows("tracks", typed, tuple(columns))
     assert broken - unseen <= failing <= broken
@@ -148,7 +195,10 @@ def test_the_proof_of_a_batch_can_fail(change: dict[str, float | None], said: st
 
 
 def test_comments_and_columns_of_the_warehouse_are_the_contracts(scored: Path) -> None:
-    rows = ask(scored, "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal AND schema_name = 'main'")
+    rows = ask(
+        scored,
+        "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal AND schema_name = 'main'",
+    )
     views = set(warehouse.VIEWS)
     found = {(r["table_name"], r["column_name"]): r["comment"] for r in rows if r["table_name"] not in views}
     tables = [t for c in ("tracks", "predictions", "operations") for t in contracts.load(c).tables]

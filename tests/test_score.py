@@ -20,27 +20,41 @@ DATE = "2026-11-22"
 
 
 def test_the_result_has_the_promised_keys_and_balances(tmp_path: Path, sample: Path) -> None:
-    result = genrepipe("score", sample, "--warehouse", tmp_path / "w.duckdb", "--run-date", DATE, "--output", "json").json
+    result = genrepipe(
+        "score", sample, "--warehouse", tmp_path / "w.duckdb", "--run-date", DATE, "--output", "json"
+    ).json
     assert {
         "status", "run_id", "run_date", "model", "model_version", "warehouse", "received", "predicted", "quarantined", "duplicates",
         "empty", "imputed", "seconds", "rows_per_second",
     } <= set(result)  # fmt: skip
     assert result["status"] == "published"
     assert result["run_date"] == DATE
-    assert result["received"] == result["predicted"] + result["quarantined"] + result["duplicates"] + result["empty"] == 3001
+    assert (
+        result["received"]
+        == result["predicted"] + result["quarantined"] + result["duplicates"] + result["empty"]
+        == 3001
+    )
     assert result["predicted"] == 3000
     ledger = ask(tmp_path / "w.duckdb", "FROM runs")[0]
-    assert {k: ledger[k] for k in ("received", "predicted", "quarantined", "duplicates", "empty", "run_id", "model")} == {
-        k: result[k] for k in ("received", "predicted", "quarantined", "duplicates", "empty", "run_id", "model")
-    }
+    assert {
+        k: ledger[k] for k in ("received", "predicted", "quarantined", "duplicates", "empty", "run_id", "model")
+    } == {k: result[k] for k in ("received", "predicted", "quarantined", "duplicates", "empty", "run_id", "model")}
     assert {"duration_ms": ledger["imputed_duration_ms"], "tempo": ledger["imputed_tempo"]} == result["imputed"]
     assert all(count > 0 for count in result["imputed"].values())
 
 
 def test_every_row_of_the_real_table_is_predicted(tmp_path: Path, real_tracks: Path) -> None:
     result = genrepipe("score", real_tracks, "--warehouse", tmp_path / "w.duckdb", "--output", "json").json
-    assert (result["received"], result["predicted"], result["empty"], result["quarantined"]) == (40_510, 40_505, 5, 0)
-    agree = ask(tmp_path / "w.duckdb", "SELECT avg((genre = music_genre)::INT) AS a FROM predictions_latest JOIN tracks USING (track_id)")
+    assert (result["received"], result["predicted"], result["empty"], result["quarantined"]) == (
+        40_510,
+        40_505,
+        5,
+        0,
+    )
+    agree = ask(
+        tmp_path / "w.duckdb",
+        "SELECT avg((genre = music_genre)::INT) AS a FROM predictions_latest JOIN tracks USING (track_id)",
+    )
     assert agree[0]["a"] > 0.57
 
 
@@ -88,8 +102,14 @@ def test_a_changed_input_or_model_replaces_the_dates_rows_and_no_others(tmp_path
     if change == "input":
         write_csv(source, tracks(20, energy="0.1"))
     assert genrepipe("score", source, "--warehouse", warehouse, "--run-date", DATE, *more).code == 0
-    rows = ask(warehouse, "SELECT run_date, count(*) AS n, count(DISTINCT run_id) AS runs FROM predictions GROUP BY 1 ORDER BY 1")
-    assert [(r["run_date"], r["n"], r["runs"]) for r in rows] == [("2026-11-21", 30, 1), (DATE, 20 if change == "input" else 30, 1)]
+    rows = ask(
+        warehouse,
+        "SELECT run_date, count(*) AS n, count(DISTINCT run_id) AS runs FROM predictions GROUP BY 1 ORDER BY 1",
+    )
+    assert [(r["run_date"], r["n"], r["runs"]) for r in rows] == [
+        ("2026-11-21", 30, 1),
+        (DATE, 20 if change == "input" else 30, 1),
+    ]
     assert len(ask(warehouse, "FROM runs")) == 3
     assert len(ask(warehouse, "FROM tracks")) == 30
     assert len(ask(warehouse, "FROM predictions_latest")) == 30
@@ -112,15 +132,28 @@ def test_the_quarantine_keeps_rejected_rows_whole(tmp_path: Path) -> None:
     source = write_csv(tmp_path / "t.csv", rows)
     assert genrepipe("score", source, "--warehouse", tmp_path / "w.duckdb").code == 0
     (row,) = ask(tmp_path / "w.duckdb", "SELECT *, received->>'track_name' AS title FROM quarantine")
-    assert row["reasons"] == ["energy.maximum: must be at most 1", "key.oneOf: must be one of A, A#, B, C, C#, D, D#, E, F, F#, G, G#"]
-    assert (row["file"], row["row_number"], row["track_id"], row["title"]) == (str(source), 61, "61", 'odd "one", <b>')
-    assert [r["rule"] for r in ask(tmp_path / "w.duckdb", "FROM quarantine_reasons")] == ["energy.maximum", "key.oneOf"]
+    assert row["reasons"] == [
+        "energy.maximum: must be at most 1",
+        "key.oneOf: must be one of A, A#, B, C, C#, D, D#, E, F, F#, G, G#",
+    ]
+    assert (row["file"], row["row_number"], row["track_id"], row["title"]) == (
+        str(source),
+        61,
+        "61",
+        'odd "one", <b>',
+    )
+    assert [r["rule"] for r in ask(tmp_path / "w.duckdb", "FROM quarantine_reasons")] == [
+        "energy.maximum",
+        "key.oneOf",
+    ]
 
 
 def test_every_check_has_a_sentence_and_a_verdict(scored: Path) -> None:
     checks = ask(scored, "FROM checks")
     assert {c["verdict"] for c in checks} == {"passed"}
-    assert {"quarantined_percent", "one_prediction_per_track", "every_accepted_track_predicted"} <= {c["name"] for c in checks}
+    assert {"quarantined_percent", "one_prediction_per_track", "every_accepted_track_predicted"} <= {
+        c["name"] for c in checks
+    }
     assert all(c["sentence"].endswith(".") for c in checks)
 
 
@@ -129,7 +162,10 @@ def test_the_views_answer(scored: Path) -> None:
     assert sum(row["tracks"] for row in daily) == 3000
     assert sum(row["share"] for row in daily) == pytest.approx(1)
     assert len(ask(scored, "FROM prediction_probabilities")) == 30_000
-    (total,) = ask(scored, "SELECT min(s) AS low, max(s) AS high FROM (SELECT sum(probability) AS s FROM prediction_probabilities GROUP BY track_id)")
+    (total,) = ask(
+        scored,
+        "SELECT min(s) AS low, max(s) AS high FROM (SELECT sum(probability) AS s FROM prediction_probabilities GROUP BY track_id)",
+    )
     assert total["low"] == pytest.approx(1, abs=1e-4)
     assert total["high"] == pytest.approx(1, abs=1e-4)
     assert ask(scored, "FROM run_history")[0]["predicted"] == 3000
@@ -141,7 +177,16 @@ def test_a_table_of_the_warehouse_itself_can_be_scored(tmp_path: Path) -> None:
     with duckdb.connect(warehouse) as connection:
         connection.execute(f"CREATE TABLE raw_tracks AS FROM read_csv('{tmp_path}/t.csv')")
     for status in ("published", "already published"):
-        result = genrepipe("score", f"{warehouse}::raw_tracks", "--warehouse", warehouse, "--run-date", DATE, "--output", "json")
+        result = genrepipe(
+            "score",
+            f"{warehouse}::raw_tracks",
+            "--warehouse",
+            warehouse,
+            "--run-date",
+            DATE,
+            "--output",
+            "json",
+        )
         assert result.code == 0, result.err
         assert (result.json["status"], result.json["predicted"]) == (status, 7)
 
@@ -154,7 +199,9 @@ def test_batches_do_not_change_answers(tmp_path: Path, sample: Path) -> None:
     for i, source in enumerate((sample, shuffled)):
         warehouse = tmp_path / f"{i}.duckdb"
         assert genrepipe("score", source, "--warehouse", warehouse).code == 0
-        answers.append({r["track_id"]: r["probability"] for r in ask(warehouse, "SELECT track_id, probability FROM predictions")})
+        answers.append(
+            {r["track_id"]: r["probability"] for r in ask(warehouse, "SELECT track_id, probability FROM predictions")}
+        )
     assert answers[0].keys() == answers[1].keys()
     assert all(answers[0][k] == pytest.approx(answers[1][k], abs=1e-6) for k in answers[0])
 
@@ -167,7 +214,9 @@ def test_a_failed_audit_stops_the_publish(tmp_path: Path, sample: Path, monkeypa
     ours = assets.shipped("sql")
     folder = tmp_path / "sql"
     shutil.copytree(ours, folder)
-    (folder / "audits" / "always_offends.sql").write_text("-- No track is called anything.\nSELECT track_id FROM predictions LIMIT 3\n")
+    (folder / "audits" / "always_offends.sql").write_text(
+        "-- No track is called anything.\nSELECT track_id FROM predictions LIMIT 3\n"
+    )
     kept = assets.shipped
     monkeypatch.setattr(assets, "shipped", lambda name: folder if name == "sql" else kept(name))
     warehouse = tmp_path / "w.duckdb"

@@ -19,7 +19,12 @@ from tests.conftest import GOOD, genrepipe, track, tracks, write_csv
 if TYPE_CHECKING:
     from pathlib import Path
 
-ROWS = [track(1), track(2, track_name='With "quotes", commas'), track(3, track_name="two\nlines"), track(4, tempo="?", artist_name="")]
+ROWS = [
+    track(1),
+    track(2, track_name='With "quotes", commas'),
+    track(3, track_name="two\nlines"),
+    track(4, tempo="?", artist_name=""),
+]
 
 
 def land(*arguments: object, **options: object) -> tuple[landing.Arrival, list[tuple[object, ...]], list[str]]:
@@ -97,9 +102,13 @@ def as_text_parquet(tmp_path: Path) -> Path:
 
 
 def typed() -> pl.DataFrame:
-    numbers = [name for name, cell in GOOD.items() if name != "instance_id" and cell.lstrip("-").replace(".", "").isdigit()]
+    numbers = [
+        name for name, cell in GOOD.items() if name != "instance_id" and cell.lstrip("-").replace(".", "").isdigit()
+    ]
     frame = pl.DataFrame(ROWS).with_columns(pl.col(numbers).replace("?", None).cast(pl.Float64))
-    return frame.with_columns(pl.col("instance_id").cast(pl.Float64).cast(pl.Int64), pl.col("artist_name").replace("", None))
+    return frame.with_columns(
+        pl.col("instance_id").cast(pl.Float64).cast(pl.Int64), pl.col("artist_name").replace("", None)
+    )
 
 
 def as_typed_parquet(tmp_path: Path) -> Path:
@@ -130,7 +139,9 @@ def as_odd_name(tmp_path: Path) -> Path:
 def as_table(tmp_path: Path) -> str:
     write_csv(tmp_path / "t.csv", ROWS)
     with duckdb.connect(tmp_path / "other.duckdb") as connection:
-        connection.execute(f"CREATE SCHEMA raw; CREATE TABLE raw.\"the tracks\" AS FROM read_csv('{tmp_path}/t.csv', all_varchar = true)")
+        connection.execute(
+            f"CREATE SCHEMA raw; CREATE TABLE raw.\"the tracks\" AS FROM read_csv('{tmp_path}/t.csv', all_varchar = true)"
+        )
     return f"{tmp_path}/other.duckdb::raw.the tracks"
 
 
@@ -156,7 +167,10 @@ def test_other_encodings_are_read_when_named(tmp_path: Path, expected: list[tupl
 
 
 def test_optional_columns_may_be_absent_and_extra_ones_are_noted(tmp_path: Path) -> None:
-    row = {k: v for k, v in track(1).items() if k not in {"music_genre", "obtained_date"}} | {"label": "x", "isrc": "y"}
+    row = {k: v for k, v in track(1).items() if k not in {"music_genre", "obtained_date"}} | {
+        "label": "x",
+        "isrc": "y",
+    }
     arrival, _, notes = land(write_csv(tmp_path / "t.csv", [row]))
     assert arrival.accepted == 1
     assert notes == [f"{tmp_path}/t.csv: not used: label, isrc"]
@@ -192,32 +206,69 @@ def test_rows_that_cannot_be_parsed_are_rows_too(tmp_path: Path) -> None:
     text.insert(20, '78,"un"quoted",x' + ",1" * 15)
     path = tmp_path / "ragged.csv"
     path.write_text("\n".join(text) + "\n")
-    result = genrepipe("score", path, "--warehouse", tmp_path / "w.duckdb", "--output", "json", "--run-date", "2026-01-02")
+    result = genrepipe(
+        "score", path, "--warehouse", tmp_path / "w.duckdb", "--output", "json", "--run-date", "2026-01-02"
+    )
     # three of 43 rows are more than the limit allows, so they are shown by validate; then more good rows come
     assert result.code == 65
     more = write_csv(tmp_path / "more.csv", [track(i) for i in range(100, 200)])
-    result = genrepipe("score", path, more, "--warehouse", tmp_path / "w.duckdb", "--output", "json", "--run-date", "2026-01-02")
+    result = genrepipe(
+        "score",
+        path,
+        more,
+        "--warehouse",
+        tmp_path / "w.duckdb",
+        "--output",
+        "json",
+        "--run-date",
+        "2026-01-02",
+    )
     assert result.code == 0, result.err
     assert (result.json["received"], result.json["predicted"], result.json["quarantined"]) == (143, 140, 3)
     with duckdb.connect(tmp_path / "w.duckdb", read_only=True) as connection:
-        rows = connection.execute("SELECT row_number, reasons[1], received FROM quarantine ORDER BY row_number").fetchall()
-    assert [(n, reason.split(":")[0]) for n, reason, _ in rows] == [(3, "row.columns"), (10, "row.columns"), (20, "row.quotes")]
+        rows = connection.execute(
+            "SELECT row_number, reasons[1], received FROM quarantine ORDER BY row_number"
+        ).fetchall()
+    assert [(n, reason.split(":")[0]) for n, reason, _ in rows] == [
+        (3, "row.columns"),
+        (10, "row.columns"),
+        (20, "row.quotes"),
+    ]
     assert rows[0][2] == "77,too,few"
 
 
 def test_row_numbers_count_the_rows_that_could_not_be_parsed(tmp_path: Path) -> None:
-    text = write_csv(tmp_path / "t.csv", [track(1), track(2), track(3, energy="9"), track(4)], lineterminator="\n").read_text().splitlines()
+    text = (
+        write_csv(tmp_path / "t.csv", [track(1), track(2), track(3, energy="9"), track(4)], lineterminator="\n")
+        .read_text()
+        .splitlines()
+    )
     text.insert(1, "a,b")
     text.insert(3, "c,d")
     (tmp_path / "r.csv").write_text("\n".join(text) + "\n")
-    found = genrepipe("validate", write_csv(tmp_path / "first.csv", tracks(2)), tmp_path / "r.csv", "--output", "json").json
-    examples = {e["row"]: r["reason"].split(":")[0] for r in found["reasons"] for e in r["examples"] if e["file"].endswith("r.csv")}
+    found = genrepipe(
+        "validate", write_csv(tmp_path / "first.csv", tracks(2)), tmp_path / "r.csv", "--output", "json"
+    ).json
+    examples = {
+        e["row"]: r["reason"].split(":")[0]
+        for r in found["reasons"]
+        for e in r["examples"]
+        if e["file"].endswith("r.csv")
+    }
     # the second file repeats ids 1 and 2 of the first with the same content: duplicates, not quarantined
     assert examples == {1: "row.columns", 3: "row.columns", 5: "energy.maximum"}
     assert found["duplicates"] == 2
 
 
-@pytest.mark.parametrize(("argument", "error"), [("no.csv", SourceMissing), ("no-*.csv", SourceMissing), ("s3://b/k.csv", UsageError), ("no.duckdb::t", SourceMissing)])
+@pytest.mark.parametrize(
+    ("argument", "error"),
+    [
+        ("no.csv", SourceMissing),
+        ("no-*.csv", SourceMissing),
+        ("s3://b/k.csv", UsageError),
+        ("no.duckdb::t", SourceMissing),
+    ],
+)
 def test_what_is_not_there_says_so(argument: str, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"no|s3"):
         sources.resolve([argument])
@@ -231,7 +282,13 @@ def test_the_fingerprint_follows_content_and_way_of_reading(tmp_path: Path) -> N
     with warehouse.open_memory(resources.plan()) as database:
         prints = [
             landing.fingerprint(database, sources.resolve([str(p)], **options))  # type: ignore[arg-type]
-            for p, options in [(path, {}), (copy, {}), (other, {}), (path, {"encoding": "latin-1"}), (as_table(tmp_path), {})]
+            for p, options in [
+                (path, {}),
+                (copy, {}),
+                (other, {}),
+                (path, {"encoding": "latin-1"}),
+                (as_table(tmp_path), {}),
+            ]
         ]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 4

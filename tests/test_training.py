@@ -30,7 +30,17 @@ def data(sample: Path) -> Dataset:
 def trained(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained")
     for run in ("a", "b"):
-        result = genrepipe("train", sample, "--model", "all-features", "--out", out / run, "--output", "json", PYTHONWARNINGS="default")
+        result = genrepipe(
+            "train",
+            sample,
+            "--model",
+            "all-features",
+            "--out",
+            out / run,
+            "--output",
+            "json",
+            PYTHONWARNINGS="default",
+        )
         assert result.code == 0, result.err
         (out / f"{run}.json").write_text(result.out)
     return out
@@ -77,7 +87,12 @@ def test_a_track_without_an_artist_goes_with_its_twin(data: Dataset) -> None:
 
     from genrepipe.training import splits
 
-    twins = replace(data, X=np.repeat(data.X[:3], 2, axis=0), artist=np.array(["a", "", "", "", "b", "a"]), y=np.zeros(6, np.int64))
+    twins = replace(
+        data,
+        X=np.repeat(data.X[:3], 2, axis=0),
+        artist=np.array(["a", "", "", "", "b", "a"]),
+        y=np.zeros(6, np.int64),
+    )
     a, with_a, alone, with_alone, b, a_again = splits.groups(twins)
     assert a == with_a == a_again
     assert alone == with_alone
@@ -138,11 +153,20 @@ def test_measures_against_hand_computed_values() -> None:
     assert found["macro_auroc"] == pytest.approx(0.75)
     assert found["log_loss"] == pytest.approx(-np.log([0.8, 0.4, 0.3, 0.9]).mean())
     assert found["ece"] == pytest.approx((0.2 + 0.6 + 0.7 + 0.1) / 4)
-    assert metrics.measure_tempo(np.array([100.0, 120.0]), np.array([110.0, 110.0])) == {"mae": 10.0, "r2": 0.0}
+    assert metrics.measure_tempo(np.array([100.0, 120.0]), np.array([110.0, 110.0])) == {
+        "mae": 10.0,
+        "r2": 0.0,
+    }
 
 
 def test_too_few_labels_are_refused(tmp_path: Path) -> None:
-    result = genrepipe("train", write_csv(tmp_path / "t.csv", tracks(60)), "--out", tmp_path / "out", PYTHONWARNINGS="default")
+    result = genrepipe(
+        "train",
+        write_csv(tmp_path / "t.csv", tracks(60)),
+        "--out",
+        tmp_path / "out",
+        PYTHONWARNINGS="default",
+    )
     assert result.code == 65
     assert "fewer than 50 are labelled Alternative" in result.error
     assert not (tmp_path / "out").exists()

@@ -54,7 +54,7 @@ def measure_imputers(data: Dataset, seed: int, say: Reporter) -> dict[str, Any]:
     return {name: metrics.summarise(folds) for name, folds in found.items()}
 
 
-def _impute(imputer: torch.nn.Module, rows: np.ndarray[Any, np.dtype[np.float32]]) -> Any:  # noqa: ANN401
+def _impute(imputer: torch.nn.Module, rows: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
     import torch  # noqa: PLC0415  one call needs it
 
     with torch.no_grad():

@@ -41,7 +41,11 @@ def graph(model: torch.nn.Module, columns: int, labels: tuple[str, ...]) -> byte
     example = torch.zeros(2, columns)
     # It reports each operator of packages that are not installed and not needed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # the exporter speaks of its own future
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
@@ -53,19 +57,27 @@ def graph(model: torch.nn.Module, columns: int, labels: tuple[str, ...]) -> byte
     for node in exported.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
-    for value in (*exported.graph.value_info, *exported.graph.input, *exported.graph.output, *exported.graph.initializer):
+    for value in (
+        *exported.graph.value_info,
+        *exported.graph.input,
+        *exported.graph.output,
+        *exported.graph.initializer,
+    ):
         del value.metadata_props[:]
     del exported.graph.metadata_props[:]
     del exported.metadata_props[:]
     exported.metadata_props.add(key="labels", value=",".join(labels))
     onnx.checker.check_model(exported, full_check=True)
-    return exported.SerializeToString(deterministic=True)
+    serialized: bytes = exported.SerializeToString(deterministic=True)
+    return serialized
 
 
 def golden(model: torch.nn.Module, X: Matrix, labels: tuple[str, ...], seed: int) -> pl.DataFrame:
     """Return inputs and the answers of a float64 copy of the model, for rows drawn at random and at the extremes."""
     chosen = np.random.default_rng(seed).choice(len(X), min(GOLDEN_ROWS, len(X)), replace=False)
-    extremes = np.concatenate([np.nanargmin(X, axis=0), np.nanargmax(X, axis=0), np.flatnonzero(np.isnan(X[:, 11]))[:32]])
+    extremes = np.concatenate(
+        [np.nanargmin(X, axis=0), np.nanargmax(X, axis=0), np.flatnonzero(np.isnan(X[:, 11]))[:32]]
+    )
     rows = X[np.unique(np.concatenate([chosen, extremes]))]
     with torch.no_grad():
         answers = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
@@ -93,7 +105,13 @@ def reference(X: Matrix) -> pl.DataFrame:
 
 
 def write(
-    folder: Path, fitted: Fitted, X: Matrix, labels: tuple[str, ...], manifest: dict[str, Any], card: str, seed: int
+    folder: Path,
+    fitted: Fitted,
+    X: Matrix,
+    labels: tuple[str, ...],
+    manifest: dict[str, Any],
+    card: str,
+    seed: int,
 ) -> Bundle:
     """Write a bundle, and prove through ``scoring`` that onnxruntime answers as the float64 reference does.
 

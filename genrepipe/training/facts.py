@@ -27,7 +27,9 @@ def measure(source: str) -> dict[str, Any]:
         catalogue.begin(database, "facts", date(1970, 1, 1))
         tracks = database.frame("FROM accepted")
     per_artist = Counter(Counter(tracks["artist_key"].drop_nulls().to_list()).values())
-    audio = tracks.group_by([c for c in (*samples.NUMBERS, "key", "mode") if c not in {"popularity", "duration_ms", "tempo"}])
+    audio = tracks.group_by(
+        [c for c in (*samples.NUMBERS, "key", "mode") if c not in {"popularity", "duration_ms", "tempo"}]
+    )
     twins = int(audio.len().filter(pl.col("len") > 1)["len"].sum())
     return {
         "tracks": len(tracks),
@@ -53,7 +55,8 @@ def _genre(tracks: pl.DataFrame) -> dict[str, Any]:
     return {
         "share": len(tracks),
         "quantiles": {
-            name: [float(f"{q:.5g}") for q in np.quantile(tracks[name].drop_nulls().to_numpy(), grid)] for name in samples.NUMBERS
+            name: [float(f"{q:.5g}") for q in np.quantile(tracks[name].drop_nulls().to_numpy(), grid)]
+            for name in samples.NUMBERS
         },
         "correlation": [[round(float(c), 3) for c in row] for row in np.corrcoef(scores.T)],
         "keys": [int((tracks["key"] == key).sum()) for key in samples.KEYS],

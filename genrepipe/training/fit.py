@@ -41,8 +41,24 @@ class Recipe:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("all-features", "13 audio features, 20 and 15 hidden units, as in the study", Unchanged, (20, 15), 2e-2, 30, 512),
-        Recipe("all-features-plus", "the same 755 parameters on unskewed features", Unskewed, (20, 15), 2e-2, 40, 512),
+        Recipe(
+            "all-features",
+            "13 audio features, 20 and 15 hidden units, as in the study",
+            Unchanged,
+            (20, 15),
+            2e-2,
+            30,
+            512,
+        ),
+        Recipe(
+            "all-features-plus",
+            "the same 755 parameters on unskewed features",
+            Unskewed,
+            (20, 15),
+            2e-2,
+            40,
+            512,
+        ),
     )
 }
 
@@ -83,7 +99,14 @@ def fit_imputer(X: Matrix, seed: int) -> TempoImputer:
     return imputer.eval()
 
 
-def fit(recipe: Recipe, X: Matrix, y: npt.NDArray[np.int64], classes: int, seed: int, progress: Progress | None = None) -> Fitted:
+def fit(
+    recipe: Recipe,
+    X: Matrix,
+    y: npt.NDArray[np.int64],
+    classes: int,
+    seed: int,
+    progress: Progress | None = None,
+) -> Fitted:
     """Train imputer, scaler and network on train rows.
 
     Parameters
@@ -137,7 +160,7 @@ def _descend(
     for epoch in range(1, epochs + 1):
         order = torch.randperm(len(inputs), generator=generator)
         total = 0.0
-        for rows in order.split(batch_size):
+        for rows in torch.split(order, batch_size):
             optimizer.zero_grad()
             value = loss(net(inputs[rows]), target[rows])
             value.backward()

@@ -6,6 +6,7 @@ is what was trained, and nothing has to be repeated in Python at scoring time.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -23,7 +24,7 @@ ACOUSTICNESS, DURATION, ENERGY, INSTRUMENTALNESS, LIVENESS, LOUDNESS, SPEECHINES
 def layers(sizes: Sequence[int]) -> nn.Sequential:
     """Return linear layers of these sizes with ReLU between them."""
     modules: list[nn.Module] = []
-    for i, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         modules += [nn.Linear(inputs, outputs)] + ([nn.ReLU()] if i < len(sizes) - 2 else [])
     return nn.Sequential(*modules)
 
@@ -108,7 +109,9 @@ class TempoImputer(nn.Module):
 class GenreModel(nn.Module):
     """Imputer, transform, scaler, network, softmax."""
 
-    def __init__(self, imputer: TempoImputer, transform: Unchanged | Unskewed, hidden: Sequence[int], classes: int) -> None:
+    def __init__(
+        self, imputer: TempoImputer, transform: Unchanged | Unskewed, hidden: Sequence[int], classes: int
+    ) -> None:
         super().__init__()
         self.imputer = imputer
         self.transform = transform

@@ -39,7 +39,7 @@ def groups(data: Dataset) -> npt.NDArray[np.int64]:
             found[i] = keys.setdefault(str(artist), len(keys))
             by_audio.setdefault(audio[i], int(found[i]))
     alone = len(keys)
-    for i in np.flatnonzero(found < 0):
+    for i in np.flatnonzero(found < 0).tolist():
         if audio[i] not in by_audio:
             by_audio[audio[i]] = alone
             alone += 1

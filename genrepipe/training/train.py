@@ -44,7 +44,10 @@ def train(
     for name in models:
         if name not in RECIPES:
             close = nearest(name, list(RECIPES))
-            raise UnknownModel(f"There is no model {name!r} to train", f"Did you mean {close}?" if close else f"Models: {', '.join(RECIPES)}")
+            raise UnknownModel(
+                f"There is no model {name!r} to train",
+                f"Did you mean {close}?" if close else f"Models: {', '.join(RECIPES)}",
+            )
     plan = resources.plan()
     torch.set_num_threads(plan.threads)
     torch.use_deterministic_algorithms(True)
@@ -104,7 +107,8 @@ def _card(manifest: dict[str, Any], data: dataset.Dataset) -> str:
         return f"{value['mean']:.4f} ± {value['sd']:.4f}"
 
     rows = "\n".join(
-        f"| {shown} | {cell(measured['artist_disjoint'][key])} | {cell(measured['random'][key])} |" for key, shown in names.items()
+        f"| {shown} | {cell(measured['artist_disjoint'][key])} | {cell(measured['random'][key])} |"
+        for key, shown in names.items()
     )
     tempo = "\n".join(
         f"| {name} | {cell(found['mae'])} | {cell(found['r2'])} |" for name, found in measured["tempo_imputer"].items()

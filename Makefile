@@ -1,0 +1,49 @@
+# The words of the house. `make score` and `make test` are all that a newcomer needs.
+PYTHON ?= python3
+SCORE := .venv
+DEV := .venv-dev
+PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
+
+.PHONY: score test proofs bench facts bundles constraints clean
+
+score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
+	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
+	@$(SCORE)/bin/genrepipe score sample.csv --warehouse warehouse.duckdb
+
+test: $(DEV)/ready  ## lint, types, architecture, tests
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+	$(DEV)/bin/pytest -n 2
+
+proofs: $(DEV)/ready  ## minutes: retrain on the real table, lint contracts, install every Python
+	$(DEV)/bin/pytest -m slow
+
+bench: $(DEV)/ready  ## 2 million rows beside what DuckDB alone takes
+	$(DEV)/bin/python -m tests.bench_score
+
+facts: $(DEV)/ready  ## measure the sample generator's facts again: make facts TRACKS=tracks.csv
+	$(DEV)/bin/python -m genrepipe.training.facts $(TRACKS)
+
+bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=tracks.csv
+	$(DEV)/bin/genrepipe train $(TRACKS) --out genrepipe/pretrained
+
+constraints:  ## choose versions anew, without a lock file's addresses
+	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
+	.venv-pin/bin/python -m pip install --quiet --editable ".[train,dev]"
+	.venv-pin/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints/all.txt
+	rm -rf .venv-pin
+
+clean:  ## forget environments, sample and warehouse
+	rm -rf $(SCORE) $(DEV) sample.csv warehouse.duckdb
+
+$(SCORE)/ready: pyproject.toml constraints/all.txt
+	@$(PYTHON) -m venv $(SCORE)
+	@$(SCORE)/bin/python $(PIP) --editable .
+	@touch $@
+
+$(DEV)/ready: pyproject.toml constraints/all.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python $(PIP) --editable ".[train,dev]"
+	@touch $@

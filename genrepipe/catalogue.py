@@ -52,7 +52,15 @@ def prepare(database: Database, duration_ms: float | None) -> int:
 
 
 def batches(database: Database, rows: int) -> Iterator[pl.DataFrame]:
-    """Yield the scorable tracks in source order, at most ``rows`` at a time."""
-    landed = database.value("SELECT coalesce(max(row_id) + 1, 0) FROM scorable")
-    for start in range(0, landed, rows):
-        yield database.frame("SELECT * FROM scorable WHERE row_id >= ? AND row_id < ?", [start, start + rows])
+    """Yield the scorable tracks in source order, from at most ``rows`` received ones at a time."""
+    end = database.value("SELECT coalesce(max(row_id) + 1, 0) FROM scorable")
+    for start in range(0, end, rows):
+        bounds = [start, start + rows]
+        added = database.frame("FROM scorable WHERE row_id >= ? AND row_id < ?", bounds)
+        landed = database.frame(
+            "SELECT rowid AS row_id, * EXCLUDE (is_empty, broken_rules, received, duration_ms) "
+            "FROM landed WHERE rowid >= ? AND rowid < ?",
+            bounds,
+        )
+        # Joined here, where both are in order already; DuckDB would copy the names of all rows once more.
+        yield landed.join(added, on="row_id", maintain_order="left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from genrepipe.scoring import Scorer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import polars as pl
 
     from genrepipe.bundles import Bundle
     from genrepipe.sources import Source
@@ -105,7 +108,7 @@ def validate(source: tuple[str, ...], encoding: str, mapping: dict[str, str]) ->
     with warehouse.open_memory(plan) as database:
         arrival, notes = landing.land(database, _resolve(source, encoding, mapping, run))
         catalogue.begin(database, run.run_id, run.run_date)
-        database.table("clean/80_quarantined")
+        database.table("clean/90_quarantined")
         found = landing.reasons(database)
     limit = contracts.load("source_tracks").table.custom("maxQuarantinedPercent")
     stopped = arrival.received == arrival.empty or arrival.quarantined_percent > limit
@@ -135,8 +138,8 @@ def _land(database: Database, source: Source, say: Reporter) -> landing.Arrival:
 
 
 def _predict(database: Database, run: Run, bundle: Bundle, scorer: Scorer, say: Reporter) -> int:
+    """Score every accepted track in batches, and return how many rows were written."""
     total = catalogue.prepare(database, bundle.duration_ms)
-    labels = bundle.manifest.labels
     same_in_every_row = {
         "run_date": f"DATE {literal(run.run_date.isoformat())}",
         "model": literal(bundle.manifest.name),
@@ -146,15 +149,31 @@ def _predict(database: Database, run: Run, bundle: Bundle, scorer: Scorer, say: 
     }
     select = "*, " + ", ".join(f"{value} AS {identifier(name)}" for name, value in same_in_every_row.items())
     database.execute("DELETE FROM predictions WHERE run_date = ?", [run.run_date])
+
+    def write(rows: pl.DataFrame) -> int:
+        database.insert("predictions", rows, select)
+        return rows.height
+
     predicted = 0
-    for tracks in catalogue.batches(database, BATCH):
-        inputs = features.build(tracks)
-        checks.prove("features", inputs)
-        probabilities = scorer.probabilities(features.matrix(inputs))
-        database.insert("predictions", predictions.assemble(tracks, probabilities, labels), select)
-        predicted += len(tracks)
+    with ThreadPoolExecutor(1) as writer:
+        # One batch is written while the next is scored. The connection serves one call at a time, so a batch is
+        # fetched before the write of the last one begins, and the write has ended before the next is fetched.
+        scored = None
+        for tracks in catalogue.batches(database, BATCH):
+            writing = writer.submit(write, scored) if scored is not None else None
+            scored = _score_batch(tracks, bundle, scorer)
+            predicted += writing.result() if writing else 0
+            say.progress("tracks predicted", predicted, total)
+        predicted += write(scored) if scored is not None else 0
         say.progress("tracks predicted", predicted, total)
     return predicted
+
+
+def _score_batch(tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer) -> pl.DataFrame:
+    inputs = features.build(tracks)
+    checks.prove("features", inputs)
+    probabilities = scorer.probabilities(features.matrix(inputs))
+    return predictions.assemble(tracks, probabilities, bundle.manifest.labels)
 
 
 def _imputed(database: Database) -> dict[str, int]:
@@ -165,7 +184,7 @@ def _imputed(database: Database) -> dict[str, int]:
 
 
 def _quarantine(database: Database, run: Run) -> None:
-    database.view("clean/80_quarantined")
+    database.view("clean/90_quarantined")
     database.execute("DELETE FROM quarantine WHERE run_date = ?", [run.run_date])
     database.execute("INSERT INTO quarantine BY NAME FROM quarantined")
 

@@ -180,12 +180,18 @@ def _read_rows(
 def _judgement() -> str:
     """Return the SELECT that says of each typed row which rules it breaks."""
     holds, broken = [], []
-    for rule in contracts.load("source_tracks").table.rules:
-        predicate = rule.sql(
-            identifier(TYPED_NAMES.get(rule.column, rule.column)), f"received.{identifier(rule.column)}"
-        )
-        holds.append(predicate)
-        broken.append(f"CASE WHEN NOT ({predicate}) THEN {literal(rule.reason)} END")
+    for column in contracts.load("source_tracks").table.properties:
+        typed = identifier(TYPED_NAMES.get(column.name, column.name))
+        predicates = {
+            rule: rule.sql(typed, f"received.{identifier(column.name)}") for rule in contracts.rules_of(column)
+        }
+        every = " AND ".join(predicates.values()) or "true"
+        low, high = column.logicalTypeOptions.minimum, column.logicalTypeOptions.maximum
+        if column.logicalType == "number" and low is not None and high is not None:
+            # A number within its bounds keeps every rule of its column; only the others take the long way.
+            every = f"CASE WHEN {typed} BETWEEN {literal(low)} AND {literal(high)} THEN true ELSE {every} END"
+        holds.append(every)
+        broken += [f"CASE WHEN NOT ({sql}) THEN {literal(rule.reason)} END" for rule, sql in predicates.items()]
     return (
         f"SELECT * EXCLUDE (received, holds), CASE WHEN holds THEN NULL ELSE list_filter([{', '.join(broken)}], "
         "lambda reason: reason IS NOT NULL) END AS broken_rules, "

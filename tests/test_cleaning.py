@@ -6,6 +6,7 @@ import unicodedata
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ def walk(path: Path, *rows: list[dict[str, str]]) -> tuple[landing.Arrival, list
             catalogue.begin(database, f"run-{i}", date(2026, 11, 20 + i))
             catalogue.take(database)
             catalogue.prepare(database, GLOBAL_MEDIAN)
-        scorable = database.frame("SELECT * FROM scorable ORDER BY row_id").to_dicts()
+        scorable = pl.concat(catalogue.batches(database, 3)).to_dicts()
         kept = database.frame("SELECT * FROM tracks ORDER BY track_id").to_dicts()
     return arrival, scorable, kept
 
@@ -174,7 +175,7 @@ def test_nothing_is_lost_whatever_comes(tmp_path: Path, changes: list[dict[str, 
         catalogue.begin(database, "run", date(2026, 11, 22))
         catalogue.take(database)
         assert catalogue.prepare(database, GLOBAL_MEDIAN) == arrival.accepted
-        database.table("clean/80_quarantined")
+        database.table("clean/90_quarantined")
         assert database.value("SELECT count(*) FROM quarantined") == arrival.quarantined
         assert database.value("SELECT count(*) FROM quarantined WHERE len(reasons) = 0 OR received IS NULL") == 0
         batches = [len(batch) for batch in catalogue.batches(database, 3)]

@@ -179,7 +179,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path: Path, sample: Path) -> None:
     command = [
         sys.executable,
         "-m",
-        "genrepipe.cli",
+        "genrepipe",
         "score",
         str(sample),
         "--warehouse",
@@ -205,7 +205,7 @@ def test_query_prints_every_form(scored: Path, output: str, start: bytes) -> Non
     command = [
         sys.executable,
         "-m",
-        "genrepipe.cli",
+        "genrepipe",
         "query",
         "SELECT track_id, imputed FROM predictions LIMIT 3",
         "--warehouse",

@@ -151,7 +151,7 @@ def test_the_quarantine_keeps_rejected_rows_whole(tmp_path: Path) -> None:
 def test_every_check_has_a_sentence_and_a_verdict(scored: Path) -> None:
     checks = ask(scored, "FROM checks")
     assert {c["verdict"] for c in checks} == {"passed"}
-    assert {"quarantined_percent", "one_prediction_per_track", "every_accepted_track_predicted"} <= {
+    assert {"quarantined_percent", "one_prediction_per_track", "as_many_predictions_as_accepted_tracks"} <= {
         c["name"] for c in checks
     }
     assert all(c["sentence"].endswith(".") for c in checks)
@@ -222,4 +222,23 @@ def test_a_failed_audit_stops_the_publish(tmp_path: Path, sample: Path, monkeypa
     warehouse = tmp_path / "w.duckdb"
     with pytest.raises(OutputBroken, match="always_offends failed: No track is called anything. 3 rows offend"):
         jobs.score(jobs.ScoreRequest((str(sample),), warehouse))
-    assert [ask(warehouse, f"FROM {table}") for table in ("predictions", "tracks", "runs")] == [[], [], []]
+    assert not warehouse.exists()
+
+
+def test_a_failure_in_the_middle_leaves_the_dates_before_as_they_were(
+    tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that fails after it wrote predictions rolls back all of them, and the catalogue with them."""
+    from genrepipe import jobs, runs
+
+    warehouse = tmp_path / "w.duckdb"
+    jobs.score(jobs.ScoreRequest((str(write_csv(tmp_path / "t.csv", tracks(20))),), warehouse, DATE))
+    before = {table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in ("tracks", "predictions", "runs", "checks")}
+
+    def killed(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "enter", killed)
+    with pytest.raises(OSError, match="No space left"):
+        jobs.score(jobs.ScoreRequest((str(sample),), warehouse, DATE))
+    assert {table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in before} == before

@@ -1,0 +1,112 @@
+"""The house itself: its rooms stay small, its README is true, its wheel is whole."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import venv
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from genrepipe import bundles, samples
+from tests.conftest import ROOT, genrepipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODULES = sorted((ROOT / "genrepipe").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_stay_readable(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def test_the_tree_in_the_readme_names_every_module() -> None:
+    named = set(re.findall(r"^\s+([a-z_]+\.py) ", README, re.MULTILINE))
+    assert named == {path.name for path in MODULES} - {"__init__.py"}
+
+
+def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+    """Every genrepipe command in a console block that does not train, in order, in one folder."""
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    commands = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ genrepipe ")]
+    assert len(commands) >= 8
+    (tmp_path / "jobs").symlink_to(ROOT / "jobs")
+    for command in commands:
+        words = shlex.split(command)[1:]
+        if words[0] == "train":
+            continue
+        result = genrepipe(*words, cwd=tmp_path)
+        assert result.code == 0, (command, result.err)
+
+
+def test_the_table_of_models_in_the_readme_is_what_the_manifests_say() -> None:
+    for name in bundles.shelf():
+        for split in ("artist_disjoint", "random"):
+            measured = bundles.load(name).manifest.metrics[split]
+            row = " | ".join(f"{measured[m]['mean']:.4f} ± {measured[m]['sd']:.4f}" for m in ("macro_auroc", "micro_auroc", "accuracy"))
+            assert row in README, (name, split, row)
+
+
+def test_the_exit_codes_in_the_readme_are_the_error_trees() -> None:
+    from genrepipe import errors
+
+    codes = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    classes = {c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.GenrepipeError)}
+    assert classes <= codes
+
+
+def test_the_sample_is_deterministic_and_as_messy_as_the_facts_say() -> None:
+    first, again, other = samples.make(4000, 5), samples.make(4000, 5), samples.make(4000, 6)
+    assert first.equals(again)
+    assert not first.equals(other)
+    assert len(first) == 4001
+    assert 0.07 < (first["tempo"] == "?").mean() < 0.13  # type: ignore[operator]
+    assert 0.07 < (first["duration_ms"] == "-1.0").mean() < 0.13  # type: ignore[operator]
+    assert 0.03 < (first["artist_name"] == "empty_field").mean() < 0.08  # type: ignore[operator]
+    assert first["music_genre"].n_unique() == 11
+    assert first["artist_name"].n_unique() < 3000
+    assert first["instance_id"].drop_nulls().n_unique() == 4000
+
+
+@pytest.mark.parametrize("rows", [1, 2, 17])
+def test_small_samples_work(rows: int) -> None:
+    assert len(samples.make(rows, 0)) == rows + 1
+
+
+def test_the_wheel_holds_contracts_sql_jobs_and_bundles(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder in ("contracts", "sql", "jobs"):
+        ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*") if p.is_file()}
+        assert {f"genrepipe/_shipped/{name}" for name in ours} <= names
+    assert {f"genrepipe/pretrained/{name}/{file}" for name in bundles.shelf() for file in (bundles.MANIFEST, *bundles.FILES)} <= names
+    assert not any("tests/" in name or name.endswith(".csv") for name in names)
+    # an installed wheel finds them, away from the checkout
+    unpacked = tmp_path / "unpacked"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import genrepipe; from genrepipe import assets, contracts; print(genrepipe.__file__, len(contracts.versions()), assets.sql('macros')[:2])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert out.startswith(str(unpacked))
+    assert out.strip().endswith("5 --")
+
+
+@pytest.mark.slow
+def test_datacontract_lints_every_contract(tmp_path: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    subprocess.run([tmp_path / "venv/bin/pip", "install", "--quiet", "datacontract-cli"], check=True)
+    for path in sorted((ROOT / "contracts").glob("*.yaml")):
+        done = subprocess.run([tmp_path / "venv/bin/datacontract", "lint", path], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        assert "Data contract is valid" in done.stdout
+    broken = tmp_path / "broken.yaml"
+    broken.write_text((ROOT / "contracts/tracks.odcs.yaml").read_text().replace("logicalType: number", "logicalType: numeral"))
+    assert subprocess.run([tmp_path / "venv/bin/datacontract", "lint", broken], capture_output=True, check=False).returncode != 0

@@ -9,6 +9,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --constraint constrain
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
 	@$(SCORE)/bin/genrepipe score sample.csv --warehouse warehouse.duckdb
+	@printf "\nThe genrepipe command is in $(SCORE)/bin: first, . $(SCORE)/bin/activate\n"
 
 test: $(DEV)/ready  ## lint, types, architecture, tests
 	$(DEV)/bin/ruff check .

@@ -50,7 +50,10 @@ def test_the_table_of_models_in_the_readme_is_what_the_manifests_say() -> None:
     for name in bundles.shelf():
         for split in ("artist_disjoint", "random"):
             measured = bundles.load(name).manifest.metrics[split]
-            row = " | ".join(f"{measured[m]['mean']:.4f} ± {measured[m]['sd']:.4f}" for m in ("macro_auroc", "micro_auroc", "accuracy"))
+            row = " | ".join(
+                f"{measured[m]['mean']:.4f} ± {measured[m]['sd']:.4f}"
+                for m in ("macro_auroc", "micro_auroc", "accuracy")
+            )
             assert row in README, (name, split, row)
 
 
@@ -58,7 +61,9 @@ def test_the_exit_codes_in_the_readme_are_the_error_trees() -> None:
     from genrepipe import errors
 
     codes = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
-    classes = {c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.GenrepipeError)}
+    classes = {
+        c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.GenrepipeError)
+    }
     assert classes <= codes
 
 
@@ -88,7 +93,9 @@ def test_the_wheel_holds_contracts_sql_jobs_and_bundles(tmp_path: Path) -> None:
     for folder in ("contracts", "sql", "jobs"):
         ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*") if p.is_file()}
         assert {f"genrepipe/_shipped/{name}" for name in ours} <= names
-    assert {f"genrepipe/pretrained/{name}/{file}" for name in bundles.shelf() for file in (bundles.MANIFEST, *bundles.FILES)} <= names
+    assert {
+        f"genrepipe/pretrained/{name}/{file}" for name in bundles.shelf() for file in (bundles.MANIFEST, *bundles.FILES)
+    } <= names
     assert not any("tests/" in name or name.endswith(".csv") for name in names)
     # an installed wheel finds them, away from the checkout
     unpacked = tmp_path / "unpacked"
@@ -104,9 +111,18 @@ def test_datacontract_lints_every_contract(tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     subprocess.run([tmp_path / "venv/bin/pip", "install", "--quiet", "datacontract-cli"], check=True)
     for path in sorted((ROOT / "contracts").glob("*.yaml")):
-        done = subprocess.run([tmp_path / "venv/bin/datacontract", "lint", path], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [tmp_path / "venv/bin/datacontract", "lint", path], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
         assert "Data contract is valid" in done.stdout
     broken = tmp_path / "broken.yaml"
-    broken.write_text((ROOT / "contracts/tracks.odcs.yaml").read_text().replace("logicalType: number", "logicalType: numeral"))
-    assert subprocess.run([tmp_path / "venv/bin/datacontract", "lint", broken], capture_output=True, check=False).returncode != 0
+    broken.write_text(
+        (ROOT / "contracts/tracks.odcs.yaml").read_text().replace("logicalType: number", "logicalType: numeral")
+    )
+    assert (
+        subprocess.run(
+            [tmp_path / "venv/bin/datacontract", "lint", broken], capture_output=True, check=False
+        ).returncode
+        != 0
+    )

@@ -233,7 +233,9 @@ def test_a_failure_in_the_middle_leaves_the_dates_before_as_they_were(
 
     warehouse = tmp_path / "w.duckdb"
     jobs.score(jobs.ScoreRequest((str(write_csv(tmp_path / "t.csv", tracks(20))),), warehouse, DATE))
-    before = {table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in ("tracks", "predictions", "runs", "checks")}
+    before = {
+        table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in ("tracks", "predictions", "runs", "checks")
+    }
 
     def killed(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from sklearn.linear_model import LinearRegression
 
 from genrepipe.training import metrics, splits
 from genrepipe.training.dataset import TEMPO
 from genrepipe.training.fit import duration_median, fit, fit_imputer, predict, with_durations
+from genrepipe.training.networks import Unskewed
 
 if TYPE_CHECKING:
-    import torch
-
     from genrepipe.console import Reporter
     from genrepipe.training.dataset import Dataset
     from genrepipe.training.fit import Recipe
@@ -55,7 +55,5 @@ def measure_imputers(data: Dataset, seed: int, say: Reporter) -> dict[str, Any]:
 
 
 def _impute(imputer: torch.nn.Module, rows: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
-    import torch  # noqa: PLC0415  one call needs it
-
     with torch.no_grad():
-        return imputer(torch.from_numpy(rows)).numpy()
+        return imputer(Unskewed()(torch.from_numpy(rows))).numpy()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from genrepipe.training.dataset import DURATION, TEMPO
-from genrepipe.training.networks import GenreModel, TempoImputer, Unchanged, Unskewed
+from genrepipe.training.networks import GenreModel, TempoImputer, Unskewed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class Recipe:
 
     name: str
     summary: str
-    transform: type[Unchanged | Unskewed]
+    unskew: bool
     hidden: tuple[int, ...]
     peak: float
     epochs: int
@@ -42,25 +42,15 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(
-            "all-features",
-            "13 audio features, 20 and 15 hidden units, as in the study",
-            Unchanged,
-            (20, 15),
-            2e-2,
-            30,
-            512,
+            "all-features", "13 audio features, 20 and 15 hidden units, as in the study",
+            unskew=False, hidden=(20, 15), peak=2e-2, epochs=30, batch_size=512,
         ),
         Recipe(
-            "all-features-plus",
-            "the same 755 parameters on unskewed features",
-            Unskewed,
-            (20, 15),
-            2e-2,
-            40,
-            512,
+            "all-features-plus", "the same 755 parameters on unskewed features",
+            unskew=True, hidden=(20, 15), peak=2e-2, epochs=40, batch_size=512,
         ),
     )
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ def fit_imputer(X: Matrix, seed: int) -> TempoImputer:
     torch.manual_seed(seed)
     imputer = TempoImputer()
     rows = torch.from_numpy(X[~np.isnan(X[:, TEMPO])])
-    others, tempo = imputer.others(rows), rows[:, TEMPO]
+    others, tempo = imputer.others(Unskewed()(rows)), rows[:, TEMPO]
     imputer.scaler.fit(others)
     imputer.center, imputer.spread = tempo.mean().reshape(1), tempo.std().reshape(1)
     inputs, target = imputer.scaler(others), ((tempo - imputer.center) / imputer.spread)[:, None]
@@ -120,7 +110,7 @@ def fit(
     filled = with_durations(X, median)
     imputer = fit_imputer(filled, seed)
     torch.manual_seed(seed)
-    model = GenreModel(imputer, recipe.transform(), recipe.hidden, classes)
+    model = GenreModel(imputer, recipe.unskew, recipe.hidden, classes)
     with torch.no_grad():
         inputs = model.inputs(torch.from_numpy(filled))
         model.scaler.fit(inputs)

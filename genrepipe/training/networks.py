@@ -53,24 +53,14 @@ class Scaler(nn.Module):
         return rows if self.limit == float("inf") else rows.clamp(-self.limit, self.limit)
 
 
-class Unchanged(nn.Module):
-    """The study's inputs: the features as they are."""
-
-    limit = float("inf")
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return the rows."""
-        return rows
-
-
 class Unskewed(nn.Module):
     """Monotone transforms that make the skewed features nearly symmetric; the order of tracks stays in each."""
 
     limit = 5.0  # standard deviations; what lies beyond is an outlier that says no more
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return transformed rows of the same shape, (rows, 13)."""
-        columns = list(rows.unbind(1))
+        """Return transformed rows of the same shape, (rows, 13); the tempo stays as it is, NaN included."""
+        columns = list(torch.split(rows, 1, dim=1))
         for i in (ACOUSTICNESS, ENERGY):
             share = columns[i].clamp(1e-4, 1 - 1e-4)
             columns[i] = torch.log(share) - torch.log1p(-share)
@@ -79,43 +69,41 @@ class Unskewed(nn.Module):
         columns[LIVENESS] = torch.log(columns[LIVENESS] + 0.02)
         columns[SPEECHINESS] = torch.log(columns[SPEECHINESS].clamp_min(1e-3))
         columns[LOUDNESS] = -torch.log1p((5.0 - columns[LOUDNESS]).clamp_min(0.0))
-        return torch.stack(columns, 1)
+        return torch.cat(columns, 1)
 
 
 class TempoImputer(nn.Module):
-    """Predict the tempo from the 12 other features (32 and 16 hidden units)."""
+    """Predict the tempo from the 12 other features, unskewed (32 and 16 hidden units)."""
 
     center: Tensor
     spread: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.transform = Unskewed()
         self.scaler = Scaler(FEATURES - 1, Unskewed.limit)
         self.net = layers((FEATURES - 1, 32, 16, 1))
         self.register_buffer("center", torch.zeros(1))
         self.register_buffer("spread", torch.ones(1))
 
-    def others(self, rows: Tensor) -> Tensor:
-        """Return the 12 inputs of shape (rows, 12): every feature but the tempo, unskewed."""
-        rows = self.transform(rows)
-        return torch.cat([rows[:, :TEMPO], rows[:, TEMPO + 1 :]], 1)
+    @staticmethod
+    def others(unskewed: Tensor) -> Tensor:
+        """Return every feature but the tempo, shape (rows, 12)."""
+        return torch.cat([unskewed[:, :TEMPO], unskewed[:, TEMPO + 1 :]], 1)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Return tempos in beats per minute, shape (rows,), whether known or not."""
-        return cast("Tensor", self.net(self.scaler(self.others(rows))).squeeze(1) * self.spread + self.center)
+    def forward(self, unskewed: Tensor) -> Tensor:
+        """Return tempos in beats per minute, shape (rows,), for unskewed rows of shape (rows, 13), known or not."""
+        return cast("Tensor", self.net(self.scaler(self.others(unskewed))).squeeze(1) * self.spread + self.center)
 
 
 class GenreModel(nn.Module):
     """Imputer, transform, scaler, network, softmax."""
 
-    def __init__(
-        self, imputer: TempoImputer, transform: Unchanged | Unskewed, hidden: Sequence[int], classes: int
-    ) -> None:
+    def __init__(self, imputer: TempoImputer, unskew: bool, hidden: Sequence[int], classes: int) -> None:
         super().__init__()
         self.imputer = imputer
-        self.transform = transform
-        self.scaler = Scaler(FEATURES, transform.limit)
+        self.unskewed = Unskewed()
+        self.unskew = unskew
+        self.scaler = Scaler(FEATURES, Unskewed.limit if unskew else float("inf"))
         self.net = layers((FEATURES, *hidden, classes))
 
     @property
@@ -124,13 +112,12 @@ class GenreModel(nn.Module):
         return sum(parameter.numel() for parameter in self.net.parameters())
 
     def inputs(self, rows: Tensor) -> Tensor:
-        """Return rows of shape (rows, 13) with the tempo filled and transformed, not yet scaled."""
+        """Return rows of shape (rows, 13) with the tempo filled, unskewed where the recipe says so, not yet scaled."""
         tempo = rows[:, TEMPO]
-        # A NaN inside the branch that is not taken would still poison it in some runtimes, so it is zeroed first.
-        known = torch.where(torch.isnan(tempo), torch.zeros_like(tempo), tempo)
-        rows = torch.cat([rows[:, :TEMPO], known[:, None], rows[:, TEMPO + 1 :]], 1)
-        filled = torch.where(torch.isnan(tempo), self.imputer(rows), known)
-        return cast("Tensor", self.transform(torch.cat([rows[:, :TEMPO], filled[:, None], rows[:, TEMPO + 1 :]], 1)))
+        unskewed = self.unskewed(rows)
+        filled = torch.where(torch.isnan(tempo), self.imputer(unskewed), tempo)
+        base = unskewed if self.unskew else rows
+        return torch.cat([base[:, :TEMPO], filled[:, None], base[:, TEMPO + 1 :]], 1)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return logits of shape (rows, classes) for what ``inputs`` returned."""

@@ -18,7 +18,6 @@ SELECT
     accepted.valence,
     accepted.obtained_date,
     accepted.music_genre,
-    accepted.artist_key,
     least(tracks.first_run_date, run.run_date) AS first_run_date,
     run.run_date AS last_run_date
 FROM accepted

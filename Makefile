@@ -33,7 +33,8 @@ bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=t
 constraints:  ## choose versions anew, without a lock file's addresses
 	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
 	.venv-pin/bin/python -m pip install --quiet --editable ".[train,dev]"
-	.venv-pin/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints/all.txt
+	.venv-pin/bin/python -m pip freeze --exclude-editable \
+	| sed 's/^torch==\([0-9.]*\).*/torch==\1+cpu; sys_platform == "linux"\ntorch==\1; sys_platform != "linux"/' > constraints/all.txt
 	rm -rf .venv-pin
 
 clean:  ## forget environments, sample and warehouse

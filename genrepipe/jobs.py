@@ -129,6 +129,7 @@ def _resolve(source: tuple[str, ...], encoding: str, mapping: dict[str, str], ru
 
 
 def _land(database: Database, source: Source, say: Reporter) -> landing.Arrival:
+    say.note("reading", parts=len(source.parts))
     arrival, notes = landing.land(database, source)
     for note in notes:
         say.note(note)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import venv
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from genrepipe import bundles, samples
 from tests.conftest import ROOT, genrepipe
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODULES = sorted((ROOT / "genrepipe").rglob("*.py"))
@@ -126,3 +125,41 @@ def test_datacontract_lints_every_contract(tmp_path: Path) -> None:
         ).returncode
         != 0
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_a_fresh_environment_of_every_python_scores(tmp_path: Path, sample: Path, version: str) -> None:
+    python = next((p for p in find_pythons(version) if runs(p)), None)
+    if python is None:
+        pytest.skip(f"Python {version} is not on this machine")
+    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+    pip = [
+        tmp_path / "venv/bin/python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--constraint",
+        ROOT / "constraints/all.txt",
+    ]
+    subprocess.run([*pip, ROOT], check=True, capture_output=True)
+    listed = subprocess.run(
+        [tmp_path / "venv/bin/python", "-m", "pip", "list"], capture_output=True, text=True, check=True
+    ).stdout
+    assert not re.search(r"^(torch|scikit-learn|spacy|skl2onnx|onnx|pyarrow|nvidia\S*) ", listed, re.MULTILINE)
+    score = [tmp_path / "venv/bin/genrepipe", "score", sample, "--warehouse", tmp_path / "w.duckdb", "--output", "json"]
+    done = subprocess.run(
+        score, capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONWARNINGS": "error"}
+    )
+    assert json.loads(done.stdout)["predicted"] == 3000
+
+
+def find_pythons(version: str) -> list[str]:
+    """Return interpreters of a version: on the path, and those that pyenv keeps."""
+    found = shutil.which(f"python{version}")
+    return [*([found] if found else []), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
+
+
+def runs(python: str) -> bool:
+    return subprocess.run([python, "-c", "import venv"], capture_output=True, check=False).returncode == 0

@@ -10,6 +10,7 @@ import pytest
 
 from genrepipe import bundles, features, resources, scoring, sources
 from tests.conftest import genrepipe, tracks, write_csv
+from tests.test_bundles import PARAMETERS
 
 torch = pytest.importorskip("torch", reason="training needs the extra: pip install 'genrepipe[train]'")
 
@@ -115,18 +116,30 @@ def test_everything_that_is_fitted_sees_train_rows_only(data: Dataset) -> None:
     assert not torch.equal(clean.model.scaler.mean, leaked.model.scaler.mean)
 
 
-@pytest.mark.parametrize("recipe", ["all-features", "all-features-plus"])
-def test_scaler_and_parameters_are_what_the_card_says(data: Dataset, recipe: str) -> None:
+@pytest.mark.parametrize(("recipe", "parameters"), PARAMETERS.items())
+def test_scaler_and_parameters_are_what_the_card_says(data: Dataset, recipe: str, parameters: int) -> None:
     from genrepipe.training import fit
 
     fitted = fit.fit(fit.RECIPES[recipe], data.X, data.y, 10, seed=0)
     model = fitted.model
-    assert model.trainable == 755
+    assert model.trainable == parameters
     inputs = model.inputs(torch.from_numpy(fit.with_durations(data.X, fitted.duration_ms))).detach()
     scaled = (inputs - model.scaler.mean) / model.scaler.scale
     assert torch.allclose(scaled.mean(0), torch.zeros(13), atol=1e-3)
     assert torch.allclose(scaled.std(0, correction=0), torch.ones(13), atol=1e-3)
     assert sum(p.numel() for p in model.imputer.net.parameters()) == 961
+
+
+def test_the_discriminants_are_those_of_scikit_learn(data: Dataset) -> None:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    from genrepipe.training import fit
+
+    fitted = fit.fit(fit.RECIPES["lda-3d"], data.X, data.y, 10, seed=0)
+    rows = torch.from_numpy(fit.with_durations(data.X, fitted.duration_ms))
+    scaled = fitted.model.scaler(fitted.model.inputs(rows)).detach()
+    expected = LinearDiscriminantAnalysis(n_components=3).fit(scaled.numpy(), data.y).transform(scaled.numpy())
+    assert np.abs(fitted.model.projection(scaled).numpy() - expected).max() < 1e-4
 
 
 def test_known_tempos_pass_and_missing_ones_are_imputed(data: Dataset) -> None:
@@ -189,8 +202,13 @@ def test_the_shipped_bundles_are_the_ones_that_training_leaves(tmp_path: Path, r
     assert result.code == 0, result.err
     promised = {
         "all-features": {"artist_disjoint": {"macro_auroc": 0.922, "accuracy": 0.56}, "random": {"macro_auroc": 0.926, "micro_auroc": 0.933, "accuracy": 0.58}},
-        "all-features-plus": {"artist_disjoint": {"macro_auroc": 0.928, "accuracy": 0.585}, "random": {}},
+        "all-features-plus": {"artist_disjoint": {"macro_auroc": 0.928, "accuracy": 0.585}},
+        "lda-3d": {"artist_disjoint": {"macro_auroc": 0.894, "accuracy": 0.49}, "random": {"macro_auroc": 0.895, "accuracy": 0.50}},
+        "lda-2d": {"artist_disjoint": {"macro_auroc": 0.860, "accuracy": 0.42}, "random": {"macro_auroc": 0.863, "accuracy": 0.42}},
+        "learned-3d": {"artist_disjoint": {"macro_auroc": 0.920, "accuracy": 0.57}, "random": {"macro_auroc": 0.923, "accuracy": 0.58}},
+        "learned-2d": {"artist_disjoint": {"macro_auroc": 0.908, "accuracy": 0.55}},
     }  # fmt: skip
+    assert {bundle["model"] for bundle in result.json["bundles"]} == set(promised)
     for bundle in result.json["bundles"]:
         for split, least in promised[bundle["model"]].items():
             for name, value in least.items():

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from genrepipe.training.dataset import DURATION, TEMPO
-from genrepipe.training.networks import GenreModel, TempoImputer, Unskewed
+from genrepipe.training.networks import FEATURES, Bottleneck, Discriminants, GenreModel, TempoImputer, Unskewed, layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,9 @@ class Recipe:
     """How one bundle's network is trained.
 
     Adam with mini-batches; ``peak`` is the highest learning rate of the one-cycle schedule (Smith and Topin 2018).
-    The study trained full-batch with a constant rate of 0.1, which ends lower on every measure in as many seconds.
+    The study trained full-batch; with one-cycle peaks of 0.1 and 0.05 and 150 epochs that ended lower on both splits.
+    ``dimensions`` and ``encoder`` put a projection before the network: linear discriminants, or a learned bottleneck
+    with hidden layers of the encoder's sizes.
     """
 
     name: str
@@ -36,6 +38,15 @@ class Recipe:
     peak: float
     epochs: int
     batch_size: int
+    dimensions: int = FEATURES
+    encoder: tuple[int, ...] | None = None
+    weight_decay: float = 0.0
+
+    def projection(self) -> nn.Module:
+        """Return what stands between scaler and network, not yet fitted."""
+        if self.dimensions == FEATURES:
+            return nn.Identity()
+        return Discriminants(self.dimensions) if self.encoder is None else Bottleneck(self.encoder, self.dimensions)
 
 
 RECIPES = {
@@ -48,6 +59,22 @@ RECIPES = {
         Recipe(
             "all-features-plus", "the same 755 parameters on unskewed features",
             unskew=True, hidden=(20, 15), peak=2e-2, epochs=40, batch_size=512,
+        ),
+        Recipe(
+            "lda-3d", "3 linear discriminants of the 13 audio features, 15 hidden units, as in the study",
+            unskew=False, hidden=(15,), peak=2e-2, epochs=20, batch_size=512, dimensions=3,
+        ),
+        Recipe(
+            "lda-2d", "2 linear discriminants of the 13 audio features, 15 hidden units, as in the study",
+            unskew=False, hidden=(15,), peak=2e-2, epochs=20, batch_size=512, dimensions=2,
+        ),
+        Recipe(
+            "learned-3d", "a learned bottleneck of 3 in place of the linear discriminants",
+            unskew=True, hidden=(15,), peak=1e-2, epochs=30, batch_size=1024, dimensions=3, encoder=(64, 32), weight_decay=1e-3,
+        ),
+        Recipe(
+            "learned-2d", "a learned bottleneck of 2 in place of the linear discriminants",
+            unskew=True, hidden=(15,), peak=1e-2, epochs=30, batch_size=1024, dimensions=2, encoder=(64, 32), weight_decay=1e-3,
         ),
     )
 }  # fmt: skip
@@ -110,14 +137,18 @@ def fit(
     filled = with_durations(X, median)
     imputer = fit_imputer(filled, seed)
     torch.manual_seed(seed)
-    model = GenreModel(imputer, recipe.unskew, recipe.hidden, classes)
+    model = GenreModel(
+        imputer, recipe.unskew, recipe.projection(), layers((recipe.dimensions, *recipe.hidden, classes))
+    )
     with torch.no_grad():
         inputs = model.inputs(torch.from_numpy(filled))
         model.scaler.fit(inputs)
         scaled = model.scaler(inputs)
+        if isinstance(model.projection, Discriminants):
+            model.projection.fit(scaled, y)
     _descend(
-        model.net, scaled, torch.from_numpy(y), nn.CrossEntropyLoss(), peak=recipe.peak, epochs=recipe.epochs,
-        batch_size=recipe.batch_size, seed=seed, progress=progress,
+        nn.Sequential(model.projection, model.net), scaled, torch.from_numpy(y), nn.CrossEntropyLoss(), peak=recipe.peak,
+        epochs=recipe.epochs, batch_size=recipe.batch_size, weight_decay=recipe.weight_decay, seed=seed, progress=progress,
     )  # fmt: skip
     return Fitted(model.eval(), median)
 
@@ -139,12 +170,13 @@ def _descend(
     epochs: int,
     batch_size: int,
     seed: int,
+    weight_decay: float = 0.0,
     progress: Progress | None = None,
 ) -> None:
-    """Minimise a loss with Adam and a one-cycle learning rate."""
+    """Minimise a loss with AdamW (Adam where nothing decays) and a one-cycle learning rate."""
     inputs = inputs.detach()
     steps = -(-len(inputs) // batch_size)
-    optimizer = torch.optim.Adam(net.parameters(), lr=peak)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=peak, weight_decay=weight_decay)
     schedule: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peak, total_steps=steps * epochs)
     generator = torch.Generator().manual_seed(seed)
     for epoch in range(1, epochs + 1):

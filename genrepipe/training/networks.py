@@ -10,12 +10,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor, nn
 
 from genrepipe.training.dataset import TEMPO
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
 
 FEATURES = 13
 ACOUSTICNESS, DURATION, ENERGY, INSTRUMENTALNESS, LIVENESS, LOUDNESS, SPEECHINESS = 1, 3, 4, 5, 7, 8, 10
@@ -72,6 +76,42 @@ class Unskewed(nn.Module):
         return torch.cat(columns, 1)
 
 
+class Discriminants(nn.Module):
+    """Project onto the first linear discriminants (Fisher 1936, as scikit-learn fits them)."""
+
+    center: Tensor
+    directions: Tensor
+
+    def __init__(self, dimensions: int) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(FEATURES))
+        self.register_buffer("directions", torch.zeros(FEATURES, dimensions))
+
+    def fit(self, rows: Tensor, y: npt.NDArray[np.int64]) -> None:
+        """Take the discriminants of standardised rows of shape (rows, 13) and their labels."""
+        found = LinearDiscriminantAnalysis(n_components=self.directions.shape[1]).fit(rows.double().numpy(), y)
+        self.center = torch.from_numpy(found.xbar_).float()
+        self.directions = torch.from_numpy(found.scalings_[:, : self.directions.shape[1]]).float()
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return discriminants of shape (rows, dimensions)."""
+        return (rows - self.center) @ self.directions
+
+
+class Bottleneck(nn.Module):
+    """Learn a projection onto few dimensions: an encoder beside a linear map, then batch normalisation."""
+
+    def __init__(self, hidden: Sequence[int], dimensions: int) -> None:
+        super().__init__()
+        self.encoder = layers((FEATURES, *hidden, dimensions))
+        self.linear = nn.Linear(FEATURES, dimensions, bias=False)
+        self.norm = nn.BatchNorm1d(dimensions, affine=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return coordinates of shape (rows, dimensions), each with mean 0 and variance 1 over the training data."""
+        return cast("Tensor", self.norm(self.encoder(rows) + self.linear(rows)))
+
+
 class TempoImputer(nn.Module):
     """Predict the tempo from the 12 other features, unskewed (32 and 16 hidden units)."""
 
@@ -96,20 +136,21 @@ class TempoImputer(nn.Module):
 
 
 class GenreModel(nn.Module):
-    """Imputer, transform, scaler, network, softmax."""
+    """Imputer, transform, scaler, projection, network, softmax."""
 
-    def __init__(self, imputer: TempoImputer, unskew: bool, hidden: Sequence[int], classes: int) -> None:
+    def __init__(self, imputer: TempoImputer, unskew: bool, projection: nn.Module, net: nn.Module) -> None:
         super().__init__()
         self.imputer = imputer
         self.unskewed = Unskewed()
         self.unskew = unskew
         self.scaler = Scaler(FEATURES, Unskewed.limit if unskew else float("inf"))
-        self.net = layers((FEATURES, *hidden, classes))
+        self.projection = projection
+        self.net = net
 
     @property
     def trainable(self) -> int:
-        """Number of parameters of the network itself, as the study counts them."""
-        return sum(parameter.numel() for parameter in self.net.parameters())
+        """Number of parameters of the network and what it learned to project, as the study counts them."""
+        return sum(p.numel() for part in (self.projection, self.net) for p in part.parameters())
 
     def inputs(self, rows: Tensor) -> Tensor:
         """Return rows of shape (rows, 13) with the tempo filled, unskewed where the recipe says so, not yet scaled."""
@@ -121,7 +162,7 @@ class GenreModel(nn.Module):
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return logits of shape (rows, classes) for what ``inputs`` returned."""
-        return cast("Tensor", self.net(self.scaler(inputs)))
+        return cast("Tensor", self.net(self.projection(self.scaler(inputs))))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return probabilities of shape (rows, classes) for raw clean features of shape (rows, 13)."""

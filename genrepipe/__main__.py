@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import sys
@@ -11,7 +13,7 @@ import click
 
 from genrepipe import resources
 from genrepipe.cli import cli
-from genrepipe.errors import GenrepipeError, Interrupted, StorageError, UsageError
+from genrepipe.errors import INTERRUPTED, GenrepipeError, Interrupted, StorageError, UsageError
 
 
 def _leave(code: int) -> NoReturn:
@@ -19,70 +21,65 @@ def _leave(code: int) -> NoReturn:
 
     The libraries' own clean-up at the end of an interpreter takes longer than a small run, and prints notes of its own.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            pass  # the reader of our output has seen enough
+        except (OSError, ValueError):
+            code = code or StorageError.exit_code  # what was asked for could not be printed
     os._exit(code)
 
 
 def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
     """Print one line, and the JSON object where it was asked for, and leave with the error's exit code."""
     message = " ".join(str(error).split())
-    print(f"genrepipe: error: {message}", file=sys.stderr)
-    if (
-        "json" in arguments[arguments.index("--output") + 1 :][:1]
-        if "--output" in arguments
-        else "--output=json" in arguments
-    ):
-        print(
-            json.dumps(
-                {
-                    "status": "failed",
-                    "error": type(error).__name__,
-                    "message": message,
-                    "exit_code": error.exit_code,
-                    **error.details,
-                }
-            )
-        )
+    failure = {"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code}
+    wanted = "--output=json" in arguments or ("--output", "json") in itertools.pairwise(arguments)
+    with contextlib.suppress(
+        OSError, ValueError, AttributeError
+    ):  # a closed or full stream must not hide the exit code
+        print(f"genrepipe: error: {message}", file=sys.stderr)
+        if wanted:
+            print(json.dumps(failure))
     _leave(error.exit_code)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every failure is one line and an exit code of the table."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    resources.limit_threads(resources.plan().threads)
     code: object = 0
     try:
+        resources.limit_threads(resources.plan().threads)
         code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
-    except GenrepipeError as error:
-        _fail(error, arguments)
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "genrepipe"
-        _fail(UsageError(error.format_message().rstrip("."), f"See {where} --help"), arguments)
-    except (KeyboardInterrupt, click.Abort):
-        _fail(Interrupted("Interrupted", "Nothing was published; run again"), arguments)
-    except BrokenPipeError:
-        os._exit(0)  # the reader of our output has seen enough
-    except OSError as error:
-        _fail(
-            StorageError(
-                f"{error.filename or 'A file'}: {error.strerror or error}",
-                "Check its permissions and the disk",
-            ),
-            arguments,
-        )
-    except Exception as error:
+    except BaseException as error:
         if os.environ.get("GENREPIPE_DEBUG"):
             raise
-        first = next(iter(str(error).splitlines()), "")
-        _fail(
-            GenrepipeError(
-                f"A bug: {type(error).__name__}: {first}",
-                "Please report it with the traceback that GENREPIPE_DEBUG=1 shows",
-            ),
-            arguments,
-        )
+        _fail(_explained(error), arguments) if not isinstance(error, BrokenPipeError) else _leave(0)
     _leave(code if isinstance(code, int) else 0)
+
+
+def _explained(error: BaseException) -> GenrepipeError:
+    """Return one of our errors for whatever ended the command; a user never sees a traceback."""
+    if isinstance(error, GenrepipeError):
+        return error
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return UsageError("A command is missing", "Name one of those above")
+    if isinstance(error, click.ClickException):
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "genrepipe"
+        return UsageError(error.format_message().rstrip("."), f"See {where} --help")
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return Interrupted("Interrupted", INTERRUPTED)
+    if isinstance(error, OSError):
+        return StorageError(
+            f"{error.filename or 'Output'}: {error.strerror or error}", "Check its permissions and the disk"
+        )
+    first = next(iter(str(error).splitlines()), "")
+    return GenrepipeError(
+        f"A bug: {type(error).__name__}: {first}", "Please report it with the traceback that GENREPIPE_DEBUG=1 shows"
+    )
 
 
 if __name__ == "__main__":

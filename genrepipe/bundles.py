@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genrepipe import assets, contracts, sources
 from genrepipe.errors import BundleBroken, StorageError, UnknownModel, nearest
@@ -42,7 +42,7 @@ class Manifest(BaseModel):
     labels: tuple[str, ...]
     input_columns: tuple[str, ...]
     parameters: int
-    tolerance: float
+    tolerance: float = Field(gt=0, le=1e-4)
     contracts: dict[str, str]
     training_data: dict[str, Any]
     metrics: dict[str, Any]

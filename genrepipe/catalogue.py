@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from genrepipe.warehouse import Database
+    from genrepipe.database import Database
 
 
 def begin(database: Database, run_id: str, run_date: date) -> None:
@@ -28,6 +28,10 @@ def take(database: Database) -> None:
     """Let the accepted rows replace those of the same tracks in the catalogue, and renew the artist profiles."""
     database.view("clean/50_tracks", "incoming")
     if database.value("SELECT count(*) FROM (FROM tracks LIMIT 1)"):
+        database.execute(
+            "UPDATE tracks SET first_run_date = run.run_date FROM accepted CROSS JOIN run "
+            "WHERE tracks.track_id = accepted.track_id AND run.run_date < tracks.first_run_date"
+        )
         # The incoming rows look at those they replace, so they are fixed before these go.
         database.execute("CREATE OR REPLACE TEMP TABLE replacing AS FROM incoming")
         database.execute("DELETE FROM tracks USING replacing WHERE tracks.track_id = replacing.track_id")

@@ -70,7 +70,7 @@ class Words(click.Group):
 @click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="genrepipe")
 def cli() -> None:
-    r"""Predict the music genre of every track in a track table, into a DuckDB file that people query.
+    """Predict the music genre of every track in a track table, into a DuckDB file that people query.
 
     \b
     A first minute:
@@ -101,7 +101,7 @@ def score(
     mapping: tuple[str, ...],
     output: str,
 ) -> None:
-    r"""Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, or file.duckdb::table.
+    """Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, or file.duckdb::table.
 
     \b
     Example:
@@ -124,7 +124,7 @@ def score(
 @MAP
 @OUTPUT
 def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], output: str) -> None:
-    r"""Check SOURCE against its contract, and write nothing. Exits with 65 where a run would be stopped.
+    """Check SOURCE against its contract, and write nothing. Exits with 65 where a run would be stopped.
 
     \b
     Example:
@@ -155,7 +155,7 @@ def train(
     mapping: tuple[str, ...],
     output: str,
 ) -> None:
-    r"""Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
+    """Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
 
     \b
     Example:
@@ -166,10 +166,10 @@ def train(
 
 @cli.command()
 @click.option("--rows", type=click.IntRange(1), default=5000, show_default=True, help="How many tracks.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same table.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same table.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file: .csv or .parquet.")
 def sample(rows: int, seed: int, out: Path) -> None:
-    r"""Make up a messy catalogue of tracks to try things on. Synthetic: invented artists and titles.
+    """Make up a messy catalogue of tracks to try things on. Synthetic: invented artists and titles.
 
     \b
     Example:
@@ -183,7 +183,7 @@ def sample(rows: int, seed: int, out: Path) -> None:
 
 @cli.group(cls=Words)
 def models() -> None:
-    r"""List, show and verify the bundles that can score.
+    """List, show and verify the bundles that can score.
 
     \b
     Example:
@@ -194,7 +194,7 @@ def models() -> None:
 @models.command("list")
 @OUTPUT
 def models_list(output: str) -> None:
-    r"""List the bundles that ship; * is the champion.
+    """List the bundles that ship; * is the champion.
 
     \b
     Example:
@@ -210,7 +210,7 @@ def models_list(output: str) -> None:
 @models.command("show")
 @click.argument("model", required=False)
 def models_show(model: str | None) -> None:
-    r"""Print the card of a bundle: what it is, how it was measured, where it fails.
+    """Print the card of a bundle: what it is, how it was measured, where it fails.
 
     \b
     Example:
@@ -225,7 +225,7 @@ def models_show(model: str | None) -> None:
 @click.argument("model", required=False)
 @OUTPUT
 def models_verify(model: str | None, output: str) -> None:
-    r"""Check a bundle's hashes, and score its golden rows against their recorded answers.
+    """Check a bundle's hashes, and score its golden rows against their recorded answers.
 
     \b
     Example:
@@ -257,14 +257,14 @@ def models_verify(model: str | None, output: str) -> None:
     help="How to print the rows.",
 )
 def query(sql: str, warehouse: Path, output: str) -> None:
-    r"""Run one read-only SQL query on a warehouse.
+    """Run one read-only SQL query on a warehouse.
 
     \b
     Example:
         genrepipe query "SELECT * FROM run_history" --warehouse warehouse.duckdb
     """
     from genrepipe import resources
-    from genrepipe.warehouse import query as ask
+    from genrepipe.database import query as ask
 
     rendering.print_frame(ask(warehouse, sql, resources.plan()), output)
 
@@ -274,7 +274,7 @@ def query(sql: str, warehouse: Path, output: str) -> None:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the job file.")
 @OUTPUT
 def run(job_file: Path, settings: tuple[str, ...], output: str) -> None:
-    r"""Run a job file. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
+    """Run a job file. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
 
     \b
     Example:

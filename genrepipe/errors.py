@@ -27,11 +27,8 @@ class GenrepipeError(Exception):
 
     exit_code = 70
 
-    def __init__(self, what: str, remedy: str = "", *, details: dict[str, object] | None = None) -> None:
+    def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(f"{what}. {remedy}" if remedy else what)
-        self.what = what
-        self.remedy = remedy
-        self.details = details or {}
 
 
 class UsageError(GenrepipeError):
@@ -104,6 +101,9 @@ class Interrupted(GenrepipeError):
     """The run was stopped by the user."""
 
     exit_code = 130
+
+
+INTERRUPTED = "What had not been published is rolled back; run again, a published run is recognised"
 
 
 def nearest(word: str, known: list[str]) -> str | None:

@@ -22,6 +22,7 @@ from genrepipe import (
 )
 from genrepipe.console import Reporter, Silent
 from genrepipe.contracts import identifier, literal
+from genrepipe.database import ROW_GROUP
 from genrepipe.errors import OutputBroken
 from genrepipe.runs import Run, Tally
 from genrepipe.scoring import Scorer
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from genrepipe.bundles import Bundle
+    from genrepipe.database import Database
     from genrepipe.sources import Source
-    from genrepipe.warehouse import Database
 
 # Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
-BATCH = 2 * warehouse.ROW_GROUP
+BATCH = 2 * ROW_GROUP
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from genrepipe.errors import OutputBroken, UsageError
 
 if TYPE_CHECKING:
     from genrepipe.bundles import Bundle
+    from genrepipe.database import Database
     from genrepipe.landing import Arrival
-    from genrepipe.warehouse import Database
 
 
 def parse_date(text: str | None) -> date:
@@ -76,7 +76,7 @@ class Tally:
 
 
 def already_published(database: Database, run: Run, bundle: Bundle, source_sha256: str) -> dict[str, Any] | None:
-    """Return the ledger line that published this job and date last, if it read the same input with the same bundle."""
+    """Return the ledger line that published this date last, if it was this job with the same input and bundle."""
     columns = [
         "run_id",
         "received",
@@ -88,13 +88,13 @@ def already_published(database: Database, run: Run, bundle: Bundle, source_sha25
         "imputed_tempo",
     ]
     rows = database.rows(
-        f"SELECT model_sha256, source_sha256, contract_versions, {', '.join(columns)} FROM runs "
-        "WHERE job = ? AND run_date = ? AND status = 'published' ORDER BY finished_at DESC LIMIT 1",
-        [run.job, run.run_date],
+        f"SELECT job, model_sha256, source_sha256, contract_versions, {', '.join(columns)} FROM runs "
+        "WHERE run_date = ? AND status = 'published' ORDER BY finished_at DESC LIMIT 1",
+        [run.run_date],
     )
-    if not rows or rows[0][:3] != (bundle.sha256, source_sha256, json.dumps(contracts.versions())):
+    if not rows or rows[0][:4] != (run.job, bundle.sha256, source_sha256, json.dumps(contracts.versions())):
         return None
-    return dict(zip(columns, rows[0][3:], strict=True))
+    return dict(zip(columns, rows[0][4:], strict=True))
 
 
 def enter(database: Database, run: Run, bundle: Bundle, tally: Tally, sources: list[str], source_sha256: str) -> None:

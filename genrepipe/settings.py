@@ -78,7 +78,7 @@ def load(
     known = list(kind.model_fields)
     for key in values:
         if key not in known:
-            raise ConfigurationError(f"{path}: unknown key {key!r}", _hint(key, known))
+            raise ConfigurationError(f"{path}: unknown key {key!r}", _hint(str(key), known))
     for key in known:
         text = (environment if environment is not None else os.environ).get(PREFIX + key.upper())
         if text is not None and key != "job":
@@ -93,7 +93,7 @@ def load(
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigurationError(
-            f"{path}: {where}: {first['msg']}", f"Correct that key, or set {PREFIX}{where.upper()}"
+            f"{path}: {where}: {first['msg']}", f"Correct that key, or set {PREFIX}{str(first['loc'][0]).upper()}"
         ) from error
 
 

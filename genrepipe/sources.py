@@ -7,10 +7,12 @@ columns of each are matched to the contract's by name, without regard to case an
 from __future__ import annotations
 
 import glob
+import gzip
 import hashlib
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from genrepipe.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
 
@@ -64,6 +66,7 @@ def resolve(arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mappi
     UsageError
         An argument, the encoding or the mapping cannot be understood.
     """
+    encoding = encoding.lower()
     if encoding not in ENCODINGS:
         raise UsageError(f"The encoding {encoding!r} is not known", f"Use --encoding {', '.join(ENCODINGS)}")
     parts = [part for argument in arguments for part in _parts_of(argument)]
@@ -73,6 +76,8 @@ def resolve(arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mappi
 
 
 def _parts_of(argument: str) -> list[Part]:
+    if not argument.strip():
+        raise UsageError("A source is an empty text", "Name a file, a folder, a glob or file.duckdb::table")
     if TABLE_MARK in argument:
         file, _, table = argument.rpartition(TABLE_MARK)
         if not Path(file).is_file():
@@ -177,9 +182,88 @@ def _missing_message(
     remedies = []
     if flags:
         remedies.append(f"If they have other names, add {' '.join(flags)}")
-    if alone:
-        remedies.append(f"Nothing in the file resembles {', '.join(alone)}")
+    if alone and flags:
+        remedies.append(f"nothing in the file resembles {', '.join(alone)}")
+    if alone and not flags:
+        remedies.append(f"Its columns are {', '.join(found)}; name them with --map {alone[0]}=THEIRS")
     return what, "; ".join(remedies)
+
+
+def check_whole(path: Path) -> None:
+    """Refuse a compressed file that was cut short or damaged; DuckDB would read what is there and say nothing.
+
+    gzip is read to its end and its checksum compared (RFC 1952); of zstd the headers of frames and blocks are walked
+    (RFC 8878), which finds a cut.
+
+    Raises
+    ------
+    StorageError
+        The file is not whole, or not of the kind that its name says.
+    """
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                while file.read(1 << 20):
+                    pass
+        elif path.suffix == ".zst":
+            with path.open("rb") as file:
+                _walk_zstd(file, path.stat().st_size)
+    except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
+        raise StorageError(
+            f"{path} cannot be read to its end: {error}", "It may be cut short or still be written: deliver it again"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
+
+
+def _walk_zstd(file: BinaryIO, size: int) -> None:
+    def take(count: int) -> bytes:
+        found = file.read(count)
+        if len(found) < count:
+            msg = "the last frame is cut short"
+            raise EOFError(msg)
+        return found
+
+    while file.tell() < size:
+        magic = int.from_bytes(take(4), "little")
+        if magic & 0xFFFFFFF0 == 0x184D2A50:  # a frame to skip
+            file.seek(int.from_bytes(take(4), "little"), 1)
+            continue
+        if magic != 0xFD2FB528:
+            msg = "it is not zstd"
+            raise ValueError(msg)
+        descriptor = take(1)[0]
+        single_segment, checksum = descriptor >> 5 & 1, descriptor >> 2 & 1
+        content_size = (single_segment, 2, 4, 8)[descriptor >> 6]
+        take((1 - single_segment) + (0, 1, 2, 4)[descriptor & 3] + content_size)
+        last = False
+        while not last:
+            header = int.from_bytes(take(3), "little")
+            last, run_length, length = bool(header & 1), header >> 1 & 3 == 1, header >> 3
+            file.seek(1 if run_length else length, 1)
+        take(4 * checksum)
+    if file.tell() > size:
+        msg = "the last block is cut short"
+        raise EOFError(msg)
+
+
+def lone_returns(path: Path) -> bool:
+    """Tell whether lines end in a carriage return alone, by the first quarter of a megabyte."""
+    if path.suffix == ".zst":
+        return False
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return b"\r" in file.read(1 << 18).replace(b"\r\n", b"")
+
+
+def with_line_feeds(path: Path, out: BinaryIO) -> None:
+    """Copy a CSV file, unpacked, with every line ending in a line feed."""
+    kept = b""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            chunk = kept + chunk
+            kept = chunk[-1:] if chunk.endswith(b"\r") else b""  # its line feed may come with the next chunk
+            out.write(chunk[: len(chunk) - len(kept)].replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    out.write(kept.replace(b"\r", b"\n"))
 
 
 def digest(path: Path) -> str:

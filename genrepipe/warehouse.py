@@ -1,226 +1,22 @@
-"""All that knows DuckDB: opening, laying out, running SQL files, writing batches, one transaction.
-
-A run works in temporary tables that only its connection sees, and writes the warehouse's tables in one
-transaction at the end: a reader, or a killed run, never leaves half of it.
-"""
+"""The DuckDB file that people query: opening it, and laying out its tables, comments and views from the contracts."""
 
 from __future__ import annotations
 
-import re
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import duckdb
-import polars as pl
+from typing import TYPE_CHECKING
 
 from genrepipe import __version__, assets, contracts
 from genrepipe.contracts import identifier, literal
-from genrepipe.errors import (
-    GenrepipeError,
-    SourceMissing,
-    SourceShapeError,
-    StorageError,
-    UsageError,
-    WarehouseBusy,
-    WarehouseUnusable,
-)
+from genrepipe.database import Database
+from genrepipe.errors import WarehouseUnusable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from genrepipe.contracts import Table
     from genrepipe.resources import Plan
 
 LAYOUT_VERSION = 1
-STORAGE_VERSION = "v1.5.0"  # other tools of that release and later can open the file
 VIEWS = ("predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
-# DuckDB stores rows in groups of this size; an insert of whole groups is written once, compressed, in parallel.
-ROW_GROUP = 122_880
-
-
-class _ArrowStream:
-    """Carries rows between DuckDB and Polars through the Arrow PyCapsule interface, which needs no pyarrow.
-
-    Each library would do more with an object of the other's own type than read it (import pyarrow, keep its class
-    alive past the end of the interpreter); of this one they know nothing but the interface.
-    """
-
-    def __init__(self, rows: Any) -> None:
-        self._rows = rows
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._rows.__arrow_c_stream__(requested_schema)
-
-
-class Database:
-    """One DuckDB connection, whose errors are ours."""
-
-    def __init__(self, path: Path | None, plan: Plan, *, read_only: bool = False) -> None:
-        self.path = path
-        self._new = path is not None and not path.exists()
-        if path is not None:
-            _refuse_unusable(path, read_only=read_only)
-        config: dict[str, Any] = {
-            "threads": plan.threads,
-            "memory_limit": f"{plan.duckdb_memory_mb}MB",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-        if path is None or not read_only:
-            config["storage_compatibility_version"] = STORAGE_VERSION
-        if path is None:
-            config["temp_directory"] = str(Path(tempfile.gettempdir()) / "genrepipe.tmp")
-        with _our_errors(path):
-            self._connection = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
-            self._connection.execute("SET TimeZone = 'UTC'") if _has_time_zones(self._connection) else None
-
-    def execute(
-        self, statement: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = ""
-    ) -> None:
-        """Run one statement, or several without parameters; failures are laid to ``source`` where it is given."""
-        with _our_errors(self.path, source):
-            self._connection.execute(statement, parameters)
-
-    def rows(
-        self, query: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = ""
-    ) -> list[tuple[Any, ...]]:
-        """Return the rows of a query as Python tuples; failures are laid to ``source`` where it is given."""
-        with _our_errors(self.path, source):
-            return self._connection.execute(query, parameters).fetchall()
-
-    def value(self, query: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = "") -> Any:
-        """Return the first value of the first row, or None where there is no row."""
-        found = self.rows(query, parameters, source=source)
-        return found[0][0] if found else None
-
-    def frame(self, query: str, parameters: dict[str, Any] | list[Any] | None = None) -> pl.DataFrame:
-        """Return the rows of a query as a Polars frame."""
-        with _our_errors(self.path):
-            return pl.DataFrame(_ArrowStream(self._connection.sql(query, params=parameters)))
-
-    def insert(self, table: str, frame: pl.DataFrame, select: str = "*") -> None:
-        """Append a frame to a table, by column name; ``select`` may add columns."""
-        batch = _ArrowStream(frame)  # noqa: F841  the statement finds it by its name
-        with _our_errors(self.path):
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT {select} FROM batch")
-
-    def macros(self) -> None:
-        """Declare the macros that the SQL files share."""
-        self.execute(assets.sql("macros"))
-
-    def view(self, step: str, name: str | None = None) -> None:
-        """Declare a temporary view from one SQL file; it takes the file's name without the number."""
-        self.execute(f"CREATE OR REPLACE TEMP VIEW {name or _step_name(step)} AS {assets.sql(step)}")
-
-    def table(self, step: str) -> None:
-        """Make a temporary table from one SQL file; it takes the file's name without the number."""
-        self.execute(f"CREATE OR REPLACE TEMP TABLE {_step_name(step)} AS {assets.sql(step)}")
-
-    @contextmanager
-    def transaction(self, *, commit: bool = True) -> Iterator[None]:
-        """Commit everything inside at once, or nothing of it."""
-        self.execute("BEGIN TRANSACTION")
-        try:
-            yield
-        except BaseException:
-            self.execute("ROLLBACK")
-            raise
-        self.execute("COMMIT" if commit else "ROLLBACK")
-
-    def close(self) -> None:
-        """Close the connection; what was committed is on disk after it."""
-        with _our_errors(self.path):
-            self._connection.close()
-
-    def __enter__(self) -> Database:
-        return self
-
-    def __exit__(self, kind: object, *exception: object) -> None:
-        self.close()
-        if kind is not None and self._new and self.path is not None:
-            self.path.unlink(missing_ok=True)  # a failed first run leaves no empty warehouse behind
-
-
-def _has_time_zones(connection: duckdb.DuckDBPyConnection) -> bool:
-    return bool(connection.execute("SELECT count(*) FROM duckdb_settings() WHERE name = 'TimeZone'").fetchall()[0][0])
-
-
-def _step_name(step: str) -> str:
-    return re.sub(r"^.*/(\d+_)?", "", step)
-
-
-def _refuse_unusable(path: Path, *, read_only: bool) -> None:
-    if path.is_dir():
-        raise WarehouseUnusable(
-            f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb"
-        )
-    if not path.exists():
-        if read_only:
-            raise WarehouseUnusable(
-                f"{path}: there is no such warehouse", "Run genrepipe score first, or check --warehouse"
-            )
-        if not path.parent.is_dir():
-            raise StorageError(f"{path}: its folder does not exist", f"Make it first: mkdir -p {path.parent}")
-
-
-@contextmanager
-def _our_errors(path: Path | None, source: str = "") -> Iterator[None]:
-    """Say in our words what DuckDB's exceptions mean."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise _translate_source(error, source) if source else _translate(error, path) from error
-
-
-def _translate_source(error: duckdb.Error, source: str) -> GenrepipeError | duckdb.Error:
-    text = re.sub(r"^[\w ]*Error: ", "", str(error)).splitlines()[0]
-    lowered = str(error).lower()
-    if "no space left" in lowered or "out of memory" in lowered:
-        return StorageError(f"Reading {source}: {text}", "Free disk space or memory, then run again")
-    if "invalid unicode" in lowered or "not utf-8" in lowered or "invalid encoding" in lowered:
-        return SourceShapeError(
-            f"{source} is not UTF-8 text", "If it is Latin-1 or UTF-16, add --encoding latin-1 or utf-16"
-        )
-    if "conflicting lock" in lowered or "could not set lock" in lowered:
-        return WarehouseBusy(
-            f"{source} is open for writing in another process", "Wait for it or close it, then run again"
-        )
-    if source.lower().endswith((".parquet", ".pq")) or isinstance(error, duckdb.IOException):
-        return StorageError(
-            f"{source} cannot be read: {text}", "It may be cut short or still be written: deliver it again"
-        )
-    if isinstance(error, duckdb.CatalogException):
-        return SourceMissing(f"{source}: {text}", "Check the name after the ::")
-    return SourceShapeError(f"{source} cannot be read as a table: {text}", "Check that the file is what its name says")
-
-
-def _translate(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckdb.Error:
-    text = str(error).splitlines()[0]
-    lowered = str(error).lower()
-    if "could not set lock" in lowered or "conflicting lock" in lowered:
-        holder = re.search(r"lock is held in (.+?)(?:\. |$)", str(error))
-        who = f" ({holder.group(1)})" if holder else ""
-        return WarehouseBusy(f"{path} is open in another process{who}", "Wait for it or close it, then run again")
-    if "no space left" in lowered or "could not write" in lowered or "out of memory" in lowered:
-        return StorageError(f"{path or 'The run'}: {text}", "Free disk space or memory, then run again")
-    if "not a valid duckdb database" in lowered:
-        return WarehouseUnusable(f"{path} is not a DuckDB file", "Name another --warehouse, or move that file away")
-    if (
-        "newer version" in lowered
-        or "older or newer" in lowered
-        or "storage version" in lowered
-        or "serialization" in lowered
-    ):
-        return WarehouseUnusable(
-            f"{path} was written by another version of DuckDB: {text}", "Use the version that wrote it"
-        )
-    if "corrupt database file" in lowered:
-        return WarehouseUnusable(f"{path} is damaged: {text}", "Restore it from a backup, or name another --warehouse")
-    if isinstance(error, duckdb.IOException):
-        return StorageError(f"{path or 'Reading failed'}: {text}", "Check the file, its permissions and the disk")
-    return error
 
 
 def open_warehouse(path: Path, plan: Plan) -> Database:
@@ -235,11 +31,17 @@ def open_warehouse(path: Path, plan: Plan) -> Database:
     StorageError
         It cannot be read or written.
     """
-    database = Database(path, plan)
+    new = not path.exists()
     try:
-        lay_out(database)
-    except BaseException as error:
-        database.__exit__(type(error))
+        database = Database(path, plan)
+        try:
+            lay_out(database)
+        except BaseException:
+            database.close()
+            raise
+    except BaseException:
+        if new:
+            path.unlink(missing_ok=True)
         raise
     return database
 
@@ -249,14 +51,14 @@ def open_memory(plan: Plan, catalogue: Path | None = None) -> Database:
     database = Database(None, plan)
     lay_out(database)
     if catalogue is not None and catalogue.exists():
-        _refuse_unusable(catalogue, read_only=True)
-        with _our_errors(catalogue):
-            database._connection.execute(f"ATTACH {literal(str(catalogue))} AS catalogue (READ_ONLY)")
-            if database.value(
-                "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'catalogue' AND table_name = 'tracks'"
-            ):
-                database.execute("INSERT INTO tracks BY NAME FROM catalogue.tracks")
-            database.execute("DETACH catalogue")
+        with Database(catalogue, plan, read_only=True) as existing:
+            _refuse_foreign(existing)
+        database.execute(f"ATTACH {literal(str(catalogue))} AS catalogue (READ_ONLY)")
+        if database.value(
+            "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'catalogue' AND table_name = 'tracks'"
+        ):
+            database.execute("INSERT INTO tracks BY NAME FROM catalogue.tracks")
+        database.execute("DETACH catalogue")
     return database
 
 
@@ -267,26 +69,8 @@ def _tables() -> list[Table]:
 
 def lay_out(database: Database) -> None:
     """Make the tables, comments and views that are missing, from the contracts."""
-    existing: dict[str, list[str]] = {}
-    for table, column in database.rows(
-        "SELECT table_name, column_name FROM duckdb_columns() "
-        "WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal ORDER BY column_index"
-    ):
-        existing.setdefault(table, []).append(column)
-    if "layout" in existing:
-        layout = database.value("SELECT max(layout_version) FROM layout") or 0
-        if layout > LAYOUT_VERSION:
-            raise WarehouseUnusable(
-                f"{database.path} has layout {layout}, this genrepipe {__version__} knows {LAYOUT_VERSION}",
-                "Upgrade genrepipe, or name another --warehouse",
-            )
+    existing = _refuse_foreign(database)
     tables = _tables()
-    for table in tables:
-        if table.name in existing and existing[table.name] != table.columns:
-            raise WarehouseUnusable(
-                f"{database.path} has a table {table.name} that genrepipe did not make",
-                "Name another --warehouse",
-            )
     missing = [table for table in tables if table.name not in existing]
     if not missing:
         return
@@ -298,6 +82,31 @@ def lay_out(database: Database) -> None:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
         database.execute("DELETE FROM layout")
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, __version__])
+
+
+def _refuse_foreign(database: Database) -> set[str]:
+    """Return the names of the tables that are there, all of them ours and of a layout that this version knows."""
+    existing: dict[str, list[str]] = {}
+    for table, column in database.rows(
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal ORDER BY column_index"
+    ):
+        existing.setdefault(table, []).append(column)
+    foreign = [t.name for t in _tables() if t.name in existing and existing[t.name] != t.columns]
+    views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
+    foreign += [view for view in VIEWS if view in existing and view not in views]
+    if "layout" in existing and "layout" not in foreign:
+        layout = database.value("SELECT max(layout_version) FROM layout") or 0
+        if layout > LAYOUT_VERSION:
+            raise WarehouseUnusable(
+                f"{database.path} has layout {layout}, this genrepipe {__version__} knows {LAYOUT_VERSION}",
+                "Upgrade genrepipe, or name another --warehouse",
+            )
+    if foreign:
+        raise WarehouseUnusable(
+            f"{database.path} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"
+        )
+    return set(existing)
 
 
 def declaration(table: Table) -> str:
@@ -314,21 +123,3 @@ def comments(table: Table) -> str:
         text = f"{column.description} Unit: {unit}." if unit else column.description
         statements.append(f"COMMENT ON COLUMN {identifier(table.name)}.{identifier(column.name)} IS {literal(text)}")
     return ";\n".join(statements)
-
-
-def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
-    """Run one read-only query for a user.
-
-    Raises
-    ------
-    UsageError
-        The SQL is wrong, or tries to write.
-    """
-    with Database(path, plan, read_only=True) as database:
-        try:
-            return database.frame(statement)
-        except duckdb.Error as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise UsageError(
-                f"The query failed: {lines[0]}", "Ask for columns with: DESCRIBE predictions_latest"
-            ) from error

@@ -22,5 +22,5 @@ CREATE OR REPLACE TEMP MACRO number(cell) AS try_cast(nullif(cell, '?') AS FLOAT
 CREATE OR REPLACE TEMP MACRO unreadable(cell) AS
     coalesce(try_cast(nullif(cell, '?') AS FLOAT) IS NULL AND trim(cell) NOT IN ('', '?'), false);
 
--- The artist as joins know him: 'Beyoncé' and 'BEYONCÉ' are one.
-CREATE OR REPLACE TEMP MACRO artist_key_of(artist_name) AS lower(artist_name);
+-- The artist as joins know him, without regard to case: 'BEYONCÉ' and 'Beyoncé', 'ΣΑΣ' and 'σας', 'ß' and 'ss' are one.
+CREATE OR REPLACE TEMP MACRO artist_key_of(artist_name) AS replace(lower(upper(artist_name)), 'ß', 'ss');

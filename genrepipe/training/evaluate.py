@@ -16,7 +16,8 @@ from genrepipe.training.networks import Unskewed
 if TYPE_CHECKING:
     from genrepipe.console import Reporter
     from genrepipe.training.dataset import Dataset
-    from genrepipe.training.fit import Recipe
+    from genrepipe.training.fit import Fitted, Recipe
+    from genrepipe.training.splits import Indices
 
 SPLITS = {"artist_disjoint": splits.artist_disjoint, "random": splits.random}
 
@@ -27,11 +28,16 @@ def cross_validate(recipe: Recipe, data: Dataset, seed: int, say: Reporter) -> d
     for name, split in SPLITS.items():
         folds = []
         for number, (train, test) in enumerate(split(data, seed), 1):
-            fitted = fit(recipe, data.X[train], data.y[train], len(data.labels), seed)
+            fitted = fit_fold(recipe, data, train, seed)
             folds.append(metrics.measure(data.y[test], predict(fitted, data.X[test])))
             say.progress(f"{recipe.name}: {name}", number, splits.FOLDS, accuracy=folds[-1]["accuracy"])
         result[name] = metrics.summarise(folds)
     return result
+
+
+def fit_fold(recipe: Recipe, data: Dataset, train: Indices, seed: int) -> Fitted:
+    """Fit everything on the train rows of one fold."""
+    return fit(recipe, data.X[train], data.y[train], len(data.labels), seed)
 
 
 def measure_imputers(data: Dataset, seed: int, say: Reporter) -> dict[str, Any]:

@@ -7,7 +7,7 @@ artists of tomorrow's catalogue are not those of the training data.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from genrepipe.training.dataset import Dataset
 
-    Indices = npt.NDArray[np.intp]
-
+Indices: TypeAlias = "npt.NDArray[np.intp]"
 FOLDS = 5
 
 

@@ -1,4 +1,4 @@
--- The accepted rows as the catalogue keeps them.
+-- The accepted rows as the catalogue keeps them. A backfilled older date does not overwrite what is newer.
 SELECT
     accepted.track_id,
     accepted.artist_name,
@@ -23,3 +23,4 @@ SELECT
 FROM accepted
 CROSS JOIN run
 LEFT JOIN tracks USING (track_id)
+WHERE tracks.last_run_date IS NULL OR tracks.last_run_date <= run.run_date

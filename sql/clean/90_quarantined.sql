@@ -14,11 +14,21 @@ SELECT
         landed.broken_rules,
         ['instance_id.unique: a later row of the same track says something else']
     ) AS reasons,
-    coalesce(landed.received, to_json(landed)::VARCHAR) AS received
+    coalesce(
+        landed.received,
+        to_json({
+            'instance_id': landed.track_id, 'artist_name': landed.artist_name, 'track_name': landed.track_name,
+            'popularity': landed.popularity, 'acousticness': landed.acousticness, 'danceability': landed.danceability,
+            'duration_ms': landed.duration_ms, 'energy': landed.energy, 'instrumentalness': landed.instrumentalness,
+            'key': landed."key", 'liveness': landed.liveness, 'loudness': landed.loudness, 'mode': landed."mode",
+            'speechiness': landed.speechiness, 'tempo': landed.tempo, 'obtained_date': landed.obtained_date,
+            'valence': landed.valence, 'music_genre': landed.music_genre
+        })::VARCHAR
+    ) AS received
 FROM landed
 CROSS JOIN run
 LEFT JOIN doubled ON doubled.row_id = landed.rowid
-INNER JOIN files ON landed.rowid >= files.first_row_id AND landed.rowid < files.first_row_id + files.landed
+INNER JOIN files ON landed.rowid >= files.first_row_id AND landed.rowid < files.first_row_id + files.row_count
 WHERE landed.broken_rules IS NOT NULL OR doubled.contradicts
 UNION ALL BY NAME
 SELECT

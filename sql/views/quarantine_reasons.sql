@@ -4,8 +4,8 @@ SELECT
     split_part(reason, ': ', 1) AS rule,
     any_value(reason) AS reason,
     count(*) AS "rows",
-    any_value(file) AS example_file,
-    min(row_number) AS example_row
+    min_by(file, (file, row_number)) AS example_file,
+    min_by(row_number, (file, row_number)) AS example_row
 FROM (SELECT run_date, file, row_number, unnest(reasons) AS reason FROM quarantine)
 GROUP BY run_date, rule
 ORDER BY run_date DESC, "rows" DESC, rule

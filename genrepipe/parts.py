@@ -1,0 +1,118 @@
+"""One part of a source as DuckDB reads it: its columns, its relation, and the rows that could not be parsed."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genrepipe import sources
+from genrepipe.contracts import identifier, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genrepipe.database import Database
+    from genrepipe.sources import Part, Source
+
+MAX_LINE_BYTES = 2_000_000
+PARSE_FAILURES = {
+    "MISSING COLUMNS": "columns: has fewer cells than the header",
+    "TOO MANY COLUMNS": "columns: has more cells than the header",
+    "UNQUOTED VALUE": "quotes: a quoted cell does not end where it should",
+    "LINE SIZE OVER MAXIMUM": f"size: is longer than {MAX_LINE_BYTES:,} bytes",
+    "INVALID ENCODING": "encoding: is not UTF-8 text; see --encoding",
+}
+
+
+@contextmanager
+def readable(part: Part, *, rewrite: bool) -> Iterator[Part]:
+    """Yield a part that DuckDB's reader takes; where lines end in more than one way, a copy in which they do not."""
+    if not rewrite:
+        yield part
+        return
+    with tempfile.NamedTemporaryFile(suffix=".csv") as copy:
+        sources.with_line_feeds(part.path, copy)  # type: ignore[arg-type]
+        copy.flush()
+        yield replace(part, path=Path(copy.name))
+
+
+class attached:  # noqa: N801  used as a context manager
+    """Attach the database of a table part, read-only, for as long as it is read."""
+
+    def __init__(self, database: Database, part: Part) -> None:
+        self.database, self.part = database, part
+        # The warehouse's own tables can be a source too; a file cannot be attached to itself.
+        own = database.path is not None and part.kind == "table" and part.path.samefile(database.path)
+        self.attach = part.kind == "table" and not own
+
+    def __enter__(self) -> str:
+        if self.attach:
+            statement = f"ATTACH {literal(str(self.part.path))} AS source_file (READ_ONLY)"
+            self.database.execute(statement, source=self.part.name)
+        names = [identifier(name) for name in self.part.table.split(".")]
+        return ".".join((["source_file"] if self.attach else []) + names)
+
+    def __exit__(self, *_: object) -> None:
+        if self.attach:
+            self.database.execute("DETACH source_file")
+
+
+def _escaped(part: Part) -> str:
+    """Return the path as a literal, safe from DuckDB's own globbing."""
+    path = "".join(f"[{character}]" if character in "*?[" else character for character in str(part.path))
+    return literal(path)
+
+
+def header(database: Database, part: Part, source: Source, table: str) -> list[str]:
+    """Return the names of a part's columns, none where its first line is not a header."""
+    if part.kind == "table":
+        return [row[0] for row in database.rows(f"DESCRIBE SELECT * FROM {table}", source=part.name)]
+    if part.kind == "parquet":
+        return [
+            row[0] for row in database.rows(f"DESCRIBE SELECT * FROM read_parquet({_escaped(part)})", source=part.name)
+        ]
+    line = database.value(
+        f"SELECT line FROM read_csv({_escaped(part)}, header = false, auto_detect = false, delim = '', quote = '', escape = '', "
+        f"strict_mode = false, ignore_errors = true, encoding = {literal(source.encoding)}, "
+        f"max_line_size = {MAX_LINE_BYTES}, columns = {{'line': 'VARCHAR'}}) LIMIT 1",
+        source=part.name,
+    )
+    try:
+        return next(csv.reader([line or ""], delimiter=part.delimiter), [])
+    except csv.Error:
+        return []
+
+
+def relation(part: Part, source: Source, header: list[str], table: str) -> tuple[str, list[str]]:
+    """Return the FROM clause of a part, and the names of its columns there."""
+    if part.kind == "table":
+        return table, header
+    if part.kind == "parquet":
+        return f"read_parquet({_escaped(part)})", header
+    names = [f"c{i}" for i in range(len(header))]
+    columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+    return (
+        f"read_csv({_escaped(part)}, header = true, auto_detect = false, delim = {literal(part.delimiter)}, "
+        f"quote = '\"', escape = '\"', encoding = {literal(source.encoding)}, max_line_size = {MAX_LINE_BYTES}, "
+        f"store_rejects = true, rejects_limit = 0, columns = {{{columns}}})"
+    ), names
+
+
+def keep_unparsed(database: Database, part: Part) -> None:
+    """Move what the CSV reader refused into ``unparsed``; its line count has the header as line 1."""
+    told = "CASE error_type " + " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in PARSE_FAILURES.items())
+    database.execute(
+        f"""
+        INSERT INTO unparsed
+        SELECT {literal(part.name)}, line - 1, line - 1 - row_number() OVER (ORDER BY line), reason, received
+        FROM (
+            SELECT line, any_value({told} ELSE lower(error_type) END) AS reason, any_value(csv_line) AS received
+            FROM reject_errors GROUP BY line
+        )
+        """
+    )
+    database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")

@@ -25,5 +25,5 @@ def pretrained() -> Path:
 
 @cache
 def sql(name: str) -> str:
-    """Return the text of one SQL file, for example ``clean/10_meaning``."""
+    """Return the text of one SQL file, for example ``clean/10_typed``."""
     return (shipped("sql") / f"{name}.sql").read_text(encoding="utf-8")

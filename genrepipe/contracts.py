@@ -3,6 +3,8 @@
 A contract is read by the same words everywhere: the rules say which rows are quarantined (as SQL, where the
 rows are), what pandera proves about the others (``checks``), and how the warehouse's tables are declared and
 described. A key that this module does not know is an error, since a rule that is silently ignored is no rule.
+What a table as a whole promises (``duplicateValues``, ``rowCount``, a query) is held by ``sql/audits``, by
+``checks.prove_distributions`` and by ``landing.check_breaker``; the document states it for those who read.
 
 Standard: Open Data Contract Standard v3.1.0, https://bitol-io.github.io/open-data-contract-standard/
 """

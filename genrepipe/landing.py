@@ -212,9 +212,10 @@ def _refuse_swallowed(database: Database, part: Part, before: int, columns: int)
 
 def _judgement() -> str:
     """Return the SELECT that says of each typed row which rules it breaks."""
-    # No cell of a good row has a line break and the commas of half a row; CASE leaves the count to cells that have one.
+    # No cell of a good row has a line break and the commas of half a row; CASE leaves the count to the few long cells.
     swallowed = " OR ".join(
-        f"CASE WHEN contains(received.{name}, chr(10)) THEN len(string_split_regex(received.{name}, '[,\\t]')) > 10 END"
+        f"CASE WHEN strlen(received.{name}) > 60 THEN contains(received.{name}, chr(10)) "
+        f"AND len(string_split_regex(received.{name}, '[,\\t]')) > 10 END"
         for name in ("instance_id", "artist_name", "track_name", "obtained_date")
     )
     holds = [f"NOT coalesce({swallowed}, false)"]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
 import pytest
+import zstandard
 
 from tests.conftest import GOOD, ask, genrepipe, track, tracks, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 def missing_file(folder: Path) -> object:
@@ -116,6 +118,42 @@ def ten_megabyte_field(folder: Path) -> object:
     return write_csv(folder / "t.csv", [track(1), track(2, track_name="x" * 10_000_000)])
 
 
+def unclosed_quote(folder: Path) -> object:
+    path = write_csv(folder / "t.csv", tracks(20_000), lineterminator="\n")
+    lines = path.read_text().splitlines()
+    lines[5000] = lines[5000].replace("Night", '"Night')
+    lines[5000] = lines[5000].replace(',Röyksopp,"Night', ',"Röyksopp,Night')
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def two_stray_quotes(folder: Path) -> object:
+    path = write_csv(folder / "t.csv", tracks(100), lineterminator="\n")
+    lines = path.read_text().splitlines()
+    lines[10] = lines[10].replace(",Röyksopp,", ',"Röyksopp,')
+    lines[14] = lines[14].replace(",Röyksopp,", ',Röyksopp",')
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def cut_gzip(folder: Path) -> object:
+    (folder / "t.csv.gz").write_bytes(gzip.compress(write_csv(folder / "raw", tracks(500)).read_bytes())[:-300])
+    return folder / "t.csv.gz"
+
+
+def damaged_gzip(folder: Path) -> object:
+    content = bytearray(gzip.compress(write_csv(folder / "raw", tracks(500)).read_bytes()))
+    content[-6] ^= 1  # in the checksum
+    (folder / "t.csv.gz").write_bytes(content)
+    return folder / "t.csv.gz"
+
+
+def cut_zstd(folder: Path) -> object:
+    content = zstandard.compress(write_csv(folder / "raw", tracks(40_000)).read_bytes())
+    (folder / "t.csv.zst").write_bytes(content[: len(content) * 2 // 3])
+    return folder / "t.csv.zst"
+
+
 def cut_parquet(folder: Path) -> object:
     path = folder / "t.parquet"
     pl.DataFrame(tracks(500)).write_parquet(path)
@@ -160,6 +198,11 @@ SOURCES: list[tuple[Callable[[Path], object], int, str]] = [
     (out_of_range, 65, "break the contract"),
     (foreign_genre, 65, "break the contract"),
     (ten_megabyte_field, 65, "1 of 2 rows"),
+    (unclosed_quote, 65, "a quote that opens in row 5,000 is not closed and swallows the rows after it"),
+    (two_stray_quotes, 65, "a quote that opens in row 10 is not closed"),
+    (cut_gzip, 74, "It may be cut short"),
+    (damaged_gzip, 74, "CRC check failed"),
+    (cut_zstd, 74, "cut short"),
     (cut_parquet, 74, "It may be cut short"),
     (csv_named_parquet, 74, "cannot be read"),
     (table_that_is_not_there, 66, "Check the name after the ::"),
@@ -206,6 +249,16 @@ def strange_table(path: Path) -> None:
         connection.execute("CREATE TABLE tracks (id INTEGER)")
 
 
+def table_named_as_a_view(path: Path) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE predictions_latest (id INTEGER)")
+
+
+def foreign_layout(path: Path) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute("CREATE TABLE layout (room VARCHAR)")
+
+
 def newer_layout(path: Path) -> None:
     assert genrepipe("score", write_csv(path.parent / "t.csv", tracks(3)), "--warehouse", path).code == 0
     with duckdb.connect(path) as connection:
@@ -237,6 +290,8 @@ WAREHOUSES: list[tuple[Callable[[Path], None], int, str]] = [
     (in_no_folder, 74, "mkdir -p"),
     (not_duckdb, 78, "is not a DuckDB file"),
     (strange_table, 78, "has a table tracks that genrepipe did not make"),
+    (table_named_as_a_view, 78, "has a table predictions_latest that genrepipe did not make"),
+    (foreign_layout, 78, "has a table layout that genrepipe did not make"),
     (newer_layout, 78, "Upgrade genrepipe"),
     (damaged, 78, "is damaged"),
     (newer_duckdb, 78, "another version of DuckDB"),
@@ -250,9 +305,10 @@ def test_bad_warehouses(tmp_path: Path, sample: Path, spoil: Callable[[Path], No
     warehouse = folder / "w.duckdb"
     spoil(warehouse)
     before = warehouse.read_bytes() if warehouse.is_file() else None
-    result = genrepipe("score", sample, "--warehouse", warehouse)
-    assert result.code == code, result.err
-    assert said in result.error
+    for more in ((), ("--dry-run",)) if said != "mkdir -p" else ((),):
+        result = genrepipe("score", sample, "--warehouse", warehouse, *more)
+        assert result.code == code, result.err
+        assert said in result.error
     assert (warehouse.read_bytes() if warehouse.is_file() else None) == before
 
 
@@ -291,7 +347,17 @@ def test_a_warehouse_that_another_process_has_open(tmp_path: Path, sample: Path,
         (("score", "s3://bucket/t.csv", "--warehouse", "w.duckdb"), 64, "URLs are not read"),
         (("query", "SELECT 1", "--warehouse", "none.duckdb"), 78, "there is no such warehouse"),
         (("query", "SELEC 1", "--warehouse", "{scored}"), 64, "The query failed"),
-        (("query", "DELETE FROM tracks", "--warehouse", "{scored}"), 64, "The query failed"),
+        (("query", "DELETE FROM tracks", "--warehouse", "{scored}"), 64, "not one SELECT"),
+        (("query", "SELECT 1; SELECT 2", "--warehouse", "{scored}"), 64, "not one SELECT"),
+        (("query", " ; ", "--warehouse", "{scored}"), 64, "not one SELECT"),
+        (("query", "COPY (SELECT 1) TO 'leak.csv'", "--warehouse", "{scored}"), 64, "not one SELECT"),
+        (("query", "FROM read_csv('/etc/passwd')", "--warehouse", "{scored}"), 64, "The query failed"),
+        (("score", "", "--warehouse", "w.duckdb"), 64, "empty text"),
+        (("score", "{sample}", "--warehouse", ":memory:"), 78, "cannot be a warehouse"),
+        (("score", "{sample}", "--warehouse", "md:cloud"), 78, "cannot be a warehouse"),
+        (("score", "{sample}", "--warehouse", "w.parquet"), 78, "cannot be a warehouse"),
+        (("sample", "--seed", "-1", "--out", "t.csv"), 64, "--seed"),
+        ((), 64, "A command is missing"),
         (("query", "SELECT nothing FROM tracks", "--warehouse", "{scored}"), 64, "The query failed"),
         (("models", "show", "none"), 78, "There is no model 'none'"),
         (("sample", "--out", "t.xlsx"), 64, "neither .csv nor .parquet"),
@@ -305,5 +371,24 @@ def test_bad_commands(
     filled = [argument.format(sample=sample, scored=scored) for argument in arguments]
     result = genrepipe(*filled, cwd=tmp_path)
     assert result.code == code, result.err
-    assert said in result.error
+    assert said in result.err.splitlines()[-1]
+    assert "Traceback" not in result.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words", [("models", "list", "--output", "json"), ("models", "show"), ("nonsense", "--output", "json")]
+)
+def test_output_that_cannot_be_written_is_no_traceback(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "genrepipe", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == (64 if words[0] == "nonsense" else 74), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(scored: Path) -> None:
+    query = f"{sys.executable} -m genrepipe query 'FROM prediction_probabilities' --warehouse {scored} --output csv | head -1"
+    done = subprocess.run(query, shell=True, capture_output=True, text=True, check=True)
+    assert (done.stdout.startswith("run_date"), done.stderr) == (True, "")

@@ -180,3 +180,24 @@ def test_nothing_is_lost_whatever_comes(tmp_path: Path, changes: list[dict[str, 
         batches = [len(batch) for batch in catalogue.batches(database, 3)]
         assert sum(batches) == arrival.accepted
     assert arrival.received == len(rows) == arrival.accepted + arrival.quarantined + arrival.duplicates + arrival.empty
+
+
+@pytest.mark.parametrize(("one", "other"), [("Beyoncé", "BEYONCÉ"), ("Die STRASSE", "die straße"), ("ΣΑΣ", "σας")])
+def test_artists_are_joined_without_regard_to_case(tmp_path: Path, one: str, other: str) -> None:
+    assert [
+        row["artist_tracks"] for row in walk(tmp_path, [track(1, artist_name=one), track(2, artist_name=other)])[1]
+    ] == [2, 2]
+
+
+def test_an_older_date_does_not_overwrite_newer_tracks(tmp_path: Path) -> None:
+    with warehouse.open_memory(resources.plan()) as database:
+        for day, title in ((date(2026, 2, 2), "New title"), (date(2026, 2, 1), "Old title")):
+            landing.land(database, sources.resolve([str(write_csv(tmp_path / "t.csv", [track(1, track_name=title)]))]))
+            catalogue.begin(database, "run", day)
+            catalogue.take(database)
+            catalogue.prepare(database, GLOBAL_MEDIAN)
+        assert database.rows("SELECT track_name, first_run_date, last_run_date FROM tracks") == [
+            ("New title", date(2026, 2, 1), date(2026, 2, 2))
+        ]
+        (scorable,) = pl.concat(catalogue.batches(database, 10)).to_dicts()
+        assert scorable["track_name"] == "Old title"  # what that date's source said is what that date's run scores

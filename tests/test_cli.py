@@ -52,7 +52,8 @@ def test_every_command_has_help_with_an_example(words: tuple[str, ...], command:
     result = genrepipe(*words, "--help")
     assert result.code == 0
     assert re.search(rf"genrepipe {' '.join(words)}", result.out)
-    assert re.search(r"Example:|A first minute:", result.out)
+    assert re.search(r"^  (Example|A first minute):\n      genrepipe ", result.out, re.MULTILINE)
+    assert "\\b" not in result.out
     assert all(option.help for option in command.params if isinstance(option, click.Option))
 
 
@@ -128,6 +129,7 @@ def test_flag_wins_over_environment_over_file(tmp_path: Path) -> None:
     [
         ({"warehose": "w"}, {}, "unknown key 'warehose'. Did you mean warehouse?"),
         ({}, {"run-dat": "x"}, "--set run-dat: unknown key. Did you mean run_date?"),
+        ({"1": "x"}, {}, "unknown key 1"),
         ({"job": "scare"}, {}, "job is 'scare'"),
         ({"source": "{a: 1}"}, {}, "source"),
         ({"map": "[1]"}, {}, "map"),

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -244,3 +249,96 @@ def test_a_failure_in_the_middle_leaves_the_dates_before_as_they_were(
     with pytest.raises(OSError, match="No space left"):
         jobs.score(jobs.ScoreRequest((str(sample),), warehouse, DATE))
     assert {table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in before} == before
+
+
+def test_contradicting_rows_are_quarantined_whole(tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "t.csv", [track(7, energy="0.25", tempo="?"), *tracks(60), track(7, energy="0.75")])
+    assert genrepipe("score", source, "--warehouse", tmp_path / "w.duckdb").code == 0
+    rows = ask(
+        tmp_path / "w.duckdb",
+        "SELECT row_number, reasons[1][1:18] AS reason, received::JSON AS r FROM quarantine ORDER BY 1",
+    )
+    assert [(row["row_number"], row["reason"]) for row in rows] == [
+        (1, "instance_id.unique"),
+        (8, "instance_id.unique"),
+    ]
+    first = json.loads(rows[0]["r"])
+    assert set(first) == set(track())
+    assert (first["instance_id"], first["energy"], first["tempo"], first["artist_name"]) == (
+        "7",
+        0.25,
+        None,
+        "Röyksopp",
+    )
+
+
+def test_another_job_for_the_same_date_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    (tmp_path / "j.yaml").write_text(
+        f"job: score\nname: other\nsource: {tmp_path}/b.csv\nwarehouse: {warehouse}\nrun_date: {DATE}\n"
+    )
+    one, _ = write_csv(tmp_path / "a.csv", tracks(30)), write_csv(tmp_path / "b.csv", tracks(20))
+    command = ("score", one, "--warehouse", warehouse, "--run-date", DATE, "--output", "json")
+    assert genrepipe(*command).json["status"] == "published"
+    assert genrepipe("run", tmp_path / "j.yaml", "--output", "json").json["predicted"] == 20
+    assert genrepipe(*command).json["status"] == "published"
+    assert len(ask(warehouse, "FROM predictions")) == 30
+
+
+def test_the_example_of_a_reason_is_a_row_that_has_it(tmp_path: Path) -> None:
+    for name, bad in (("z", 8), ("a", 2)):
+        rows = [track(ord(name) * 100 + i, energy="7" if i == bad else "0.7") for i in range(1, 60)]
+        write_csv(tmp_path / f"{name}1.csv", rows)
+    assert genrepipe("score", tmp_path / "z1.csv", tmp_path / "a1.csv", "--warehouse", tmp_path / "w.duckdb").code == 0
+    (row,) = ask(tmp_path / "w.duckdb", "FROM quarantine_reasons")
+    assert (row["rows"], row["example_file"], row["example_row"]) == (2, str(tmp_path / "a1.csv"), 2)
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer"),
+    [
+        (
+            "SELECT finished_at - started_at < INTERVAL 1 HOUR AS quick, finished_at - started_at AS took FROM runs",
+            None,
+        ),
+        ("SELECT 1 AS a, 2 AS a", {"a": 1, "a_1": 2}),
+        ("SELECT sum(tracks) AS tracks FROM genre_daily", {"tracks": 3000.0}),
+        ("SELECT 'a'::BLOB AS b, '101'::BIT AS c", {"b": "a", "c": "101"}),
+        (
+            "SELECT p.track_id = t.track_id AS same FROM predictions p JOIN tracks t USING (track_id) LIMIT 1;",
+            {"same": True},
+        ),
+    ],
+)
+def test_queries_of_any_type_are_answered(scored: Path, sql: str, answer: dict[str, object] | None) -> None:
+    (row,) = ask(scored, sql)
+    assert answer is None or row == answer
+
+
+def test_an_interrupt_at_any_moment_is_one_line_and_leaves_a_whole_warehouse(tmp_path: Path, sample: Path) -> None:
+    seen = set()
+    for attempt in range(14):
+        warehouse = tmp_path / f"{attempt}.duckdb"
+        command = [
+            sys.executable,
+            "-m",
+            "genrepipe",
+            "score",
+            str(sample),
+            "--warehouse",
+            str(warehouse),
+            "--run-date",
+            DATE,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(0.25 + 0.08 * attempt)  # before, the interpreter itself is starting
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        assert "Traceback" not in err
+        assert process.returncode in {0, 130}, err
+        seen.add(process.returncode)
+        if warehouse.exists():
+            assert len(ask(warehouse, "FROM runs")) == (len(ask(warehouse, "FROM predictions")) > 0)
+        again = genrepipe("score", sample, "--warehouse", warehouse, "--run-date", DATE, "--output", "json")
+        assert again.json["predicted"] == 3000
+    assert 130 in seen

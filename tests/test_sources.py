@@ -300,3 +300,76 @@ def test_an_unreadable_file_is_an_input_output_error(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", ROWS)
     path.chmod(0)
     assert genrepipe("validate", path).code == 74
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV that DuckDB reads in parallel: ids ascend, every 50,000th row is bad, the first ids come again at the end."""
+    path = tmp_path_factory.mktemp("large") / "t.csv"
+    lines = [",".join(GOOD)]
+    for i in range(300_000):
+        row = track(i, popularity="900") if i % 50_000 == 49_999 else track(i)
+        lines.append(",".join(row.values()))
+    lines += [",".join(track(i, energy="0.5").values()) for i in range(500)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_rows_land_in_source_order_even_when_read_in_parallel(large: Path, tmp_path: Path) -> None:
+    small = write_csv(tmp_path / "small.csv", [track(900_000 + i) for i in range(10)])
+    for arguments in ([large], [small, large]):  # the first part makes the table, the second is inserted
+        with warehouse.open_memory(resources.plan()) as database:
+            landing.land(database, sources.resolve(map(str, arguments)))
+            ids = [int(i) for (i,) in database.rows("SELECT track_id FROM landed ORDER BY rowid")][-300_500:]
+            winners = database.value("SELECT count(*) FROM accepted WHERE track_id::INT < 500 AND energy = 0.5::FLOAT")
+        assert ids == [*range(300_000), *range(500)]
+        assert winners == 500
+
+
+def test_the_plan_of_the_load_keeps_the_order(large: Path) -> None:
+    """One join in the load, which DuckDB makes of IN (…) by itself, and the order would be gone on some runs only."""
+    with warehouse.open_memory(resources.plan()) as database:
+        landing.land(database, sources.resolve([str(large)]))
+        for statement in ("CREATE TEMP TABLE again AS SELECT * FROM judged", "INSERT INTO landed SELECT * FROM judged"):
+            plan = database.rows(f"EXPLAIN {statement}")[0][1]
+            assert "BATCH" in plan.upper(), plan
+            assert "JOIN" not in plan.upper(), plan
+
+
+def test_row_numbers_of_a_large_file(large: Path) -> None:
+    found = genrepipe("validate", large, "--output", "json").json
+    (reason,) = [r for r in found["reasons"] if r["reason"].startswith("popularity")]
+    assert (reason["rows"], [e["row"] for e in reason["examples"]]) == (6, [50_000, 100_000, 150_000, 200_000, 250_000])
+
+
+def test_lines_that_end_in_several_ways_lose_no_cell(tmp_path: Path) -> None:
+    lines = write_csv(tmp_path / "raw.csv", tracks(40)).read_bytes().split(b"\r\n")[:-1]
+    lines[31] += b",one too many"
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"".join(line + (b"\n" if i % 4 else b"\r\n") for i, line in enumerate(lines)))
+    arrival, rows, _ = land(path)
+    assert (arrival.received, arrival.quarantined, len(rows)) == (40, 1, 39)
+
+
+def test_carriage_returns_alone_with_breaks_in_quotes(tmp_path: Path) -> None:
+    rows = [track(i, track_name=f"two\nlines {i}") for i in range(200)]
+    arrival, landed, _ = land(write_csv(tmp_path / "t.csv", rows, lineterminator="\r", quoting=1))
+    assert (arrival.received, arrival.accepted) == (200, 200)
+    assert landed[7][2] == "two lines 7"
+
+
+@pytest.mark.parametrize("level", [1, 19])
+@pytest.mark.parametrize("checksum", [False, True])
+def test_whole_zstd_files_pass_and_every_cut_is_found(tmp_path: Path, level: int, checksum: bool) -> None:
+    from genrepipe.errors import StorageError
+
+    path = tmp_path / "t.csv.zst"
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=checksum)
+    whole = compressor.compress(write_csv(tmp_path / "raw.csv", tracks(3000)).read_bytes())
+    for content in (whole, whole + whole, b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc" + whole):
+        path.write_bytes(content)
+        sources.check_whole(path)
+    for cut in (3, 5, 9, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(StorageError, match="cut short"):
+            sources.check_whole(path)

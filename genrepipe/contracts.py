@@ -188,7 +188,7 @@ class Rule:
         """Return a predicate that is false where the rule is broken, and true or NULL where it holds.
 
         ``typed`` and ``received`` are SQL expressions: the column's value and the text that it was read from. A
-        missing value breaks ``required`` only; a cell that holds something unreadable breaks ``readable`` only.
+        missing value breaks ``required`` only; a cell that holds something unreadable, or not finite, ``readable`` only.
         """
         match self.kind:
             case "readable":
@@ -197,9 +197,9 @@ class Rule:
             case "required":
                 return f"CASE WHEN {typed} IS NULL THEN unreadable({received}) ELSE true END"
             case "minimum":
-                return f"{typed} >= {literal(self.value)}"
+                return f"CASE WHEN isfinite({typed}) THEN {typed} >= {literal(self.value)} END"
             case "maximum":
-                return f"{typed} <= {literal(self.value)}"
+                return f"CASE WHEN isfinite({typed}) THEN {typed} <= {literal(self.value)} END"
             case "minLength":
                 return f"length({typed}) >= {self.value}"
             case "maxLength":

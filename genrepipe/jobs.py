@@ -84,9 +84,9 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
         if known := runs.already_published(database, run, bundle, fingerprint):
             return _already(run, bundle, request, known)
 
+        catalogue.begin(database, run.run_id, run.run_date)
         arrival = _land(database, source, say)
         with database.transaction():
-            catalogue.begin(database, run.run_id, run.run_date)
             catalogue.take(database)
             predicted = _predict(database, run, bundle, scorer, say)
             tally = Tally(arrival, predicted, _imputed(database))

@@ -88,7 +88,7 @@ def land(database: Database, source: Source) -> tuple[Arrival, list[str]]:
 
 
 def check_breaker(database: Database, arrival: Arrival, where: str) -> None:
-    """Stop the run where the source as a whole breaks the contract.
+    """Stop the run where the source as a whole breaks the contract; ``catalogue.begin`` has named the run.
 
     Raises
     ------
@@ -101,15 +101,15 @@ def check_breaker(database: Database, arrival: Arrival, where: str) -> None:
     if arrival.received == arrival.empty:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
     if arrival.quarantined_percent > limit:
-        undecodable = database.value(
-            "SELECT count(*) FROM unparsed WHERE reason = ?", [parts.PARSE_FAILURES["INVALID ENCODING"]]
-        )
+        database.view("clean/90_quarantined")
+        most = reasons(database, examples=1)[0]
+        remedy = "Look at all reasons: genrepipe validate, with the same source and flags"
+        if "row.encoding" in str(most["reason"]):
+            remedy = "If the file is Latin-1, add --encoding latin-1"
         raise TooManyRejected(
             f"{where}: {arrival.quarantined:,} of {arrival.received - arrival.empty:,} rows ({arrival.quarantined_percent:.1f} %) "
-            f"break the contract, the limit is {limit} %",
-            f"{undecodable:,} rows are not UTF-8: if the file is Latin-1, add --encoding latin-1"
-            if undecodable
-            else "Look at the reasons: genrepipe validate, with the same source and flags",
+            f"break the contract, the limit is {limit} %; most often {most['reason']} ({most['rows']:,} rows)",
+            remedy,
         )
 
 

@@ -24,7 +24,7 @@ PARSE_FAILURES = {
     "TOO MANY COLUMNS": "columns: has more cells than the header",
     "UNQUOTED VALUE": "quotes: a quoted cell does not end where it should",
     "LINE SIZE OVER MAXIMUM": f"size: is longer than {MAX_LINE_BYTES:,} bytes",
-    "INVALID ENCODING": "encoding: is not UTF-8 text; see --encoding",
+    "INVALID ENCODING": "encoding: is not text of the named encoding; see --encoding",
 }
 
 

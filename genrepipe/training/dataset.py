@@ -62,10 +62,10 @@ def load(source: Source, plan: Plan) -> Dataset:
         raise AssertionError(msg)
     with warehouse.open_memory(plan) as database:
         fingerprint = landing.fingerprint(database, source)
+        catalogue.begin(database, "train", date(1970, 1, 1))
         arrival, _ = landing.land(database, source)
         where = ", ".join(part.name for part in source.parts)
         landing.check_breaker(database, arrival, where)
-        catalogue.begin(database, "train", date(1970, 1, 1))
         catalogue.take(database)
         rows = catalogue.prepare(database, duration_ms=None)
         keys = database.frame("SELECT row_id, artist_key FROM accepted")

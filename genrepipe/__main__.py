@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
+# Until main() is there to explain an interrupt, let it end the process without a word (130 in a shell).
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import itertools
 import json
@@ -14,6 +19,14 @@ import click
 from genrepipe import resources
 from genrepipe.cli import cli
 from genrepipe.errors import INTERRUPTED, GenrepipeError, Interrupted, StorageError, UsageError
+
+_interrupts: list[int] = []
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    """Remember that the user stopped us: what the exception becomes on its way out, libraries decide."""
+    _interrupts.append(number)
+    raise KeyboardInterrupt
 
 
 def _leave(code: int) -> NoReturn:
@@ -50,6 +63,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every failure is one line and an exit code of the table."""
     arguments = sys.argv[1:] if arguments is None else arguments
     code: object = 0
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         resources.limit_threads(resources.plan().threads)
         code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
@@ -62,6 +76,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _explained(error: BaseException) -> GenrepipeError:
     """Return one of our errors for whatever ended the command; a user never sees a traceback."""
+    if _interrupts or isinstance(error, KeyboardInterrupt | click.Abort):
+        return Interrupted("Interrupted", INTERRUPTED)
     if isinstance(error, GenrepipeError):
         return error
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -70,8 +86,6 @@ def _explained(error: BaseException) -> GenrepipeError:
     if isinstance(error, click.ClickException):
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "genrepipe"
         return UsageError(error.format_message().rstrip("."), f"See {where} --help")
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        return Interrupted("Interrupted", INTERRUPTED)
     if isinstance(error, OSError):
         return StorageError(
             f"{error.filename or 'Output'}: {error.strerror or error}", "Check its permissions and the disk"

@@ -335,7 +335,7 @@ def test_an_interrupt_at_any_moment_is_one_line_and_leaves_a_whole_warehouse(tmp
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
         assert "Traceback" not in err
-        assert process.returncode in {0, 130}, err
+        assert process.returncode in {0, 130, -signal.SIGINT}, err
         seen.add(process.returncode)
         if warehouse.exists():
             assert len(ask(warehouse, "FROM runs")) == (len(ask(warehouse, "FROM predictions")) > 0)

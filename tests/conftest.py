@@ -83,7 +83,7 @@ def genrepipe(*arguments: object, cwd: Path | None = None, **environment: str) -
         | environment
     )
     command = [sys.executable, "-m", "genrepipe", *map(str, arguments)]
-    return Result(subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300, check=False))
+    return Result(subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=1800, check=False))
 
 
 @pytest.fixture(scope="session")

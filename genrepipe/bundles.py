@@ -16,17 +16,35 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from genrepipe import assets, contracts, sources
+from genrepipe import assets, contracts, features, sources
 from genrepipe.errors import BundleBroken, StorageError, UnknownModel, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MANIFEST = "bundle.json"
+FORMAT = 2
 MODEL, GOLDEN, REFERENCE, CARD = "model.onnx", "golden.parquet", "reference.parquet", "card.md"
 FILES = (MODEL, GOLDEN, REFERENCE, CARD)
+# Only where there is something to keep: loss by epoch, labels of known artists.
+CURVES, ARTISTS = "curves.parquet", "artists.parquet"
+OPTIONAL = (CURVES, ARTISTS)
 RESTORE = "Restore the bundle from where it came, or train it again"
 CHAMPION = "champion"  # a file beside the bundles that names one of them
+
+
+class GenreSets(BaseModel):
+    """Thresholds of conformal sets, by how many of the artist's tracks are visible.
+
+    A genre is in a track's set where its probability reaches the threshold of the track's bucket (least ambiguous
+    sets, Sadinle, Lei and Wasserman 2019); bucket ``i`` begins at ``visible_from[i]`` tracks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    coverage: float = Field(gt=0, lt=1)
+    visible_from: tuple[int, ...]
+    thresholds: tuple[float, ...]
 
 
 class Manifest(BaseModel):
@@ -40,12 +58,17 @@ class Manifest(BaseModel):
     kind: str
     summary: str
     labels: tuple[str, ...]
+    inputs: tuple[str, ...]
     input_columns: tuple[str, ...]
     parameters: int
+    temperature: float = Field(gt=0)
+    genre_sets: GenreSets | None
     tolerance: float = Field(gt=0, le=1e-4)
     contracts: dict[str, str]
+    recipe: dict[str, Any]
     training_data: dict[str, Any]
     metrics: dict[str, Any]
+    audit: tuple[dict[str, Any], ...]
     command: str
     versions: dict[str, str]
     files: dict[str, str]
@@ -77,6 +100,16 @@ class Bundle:
             return float(known.filter(pl.col("feature") == "duration_ms")["median"].item())
         except (pl.exceptions.PolarsError, ValueError) as error:
             raise BundleBroken(f"{self.folder / REFERENCE} has no median of duration_ms", RESTORE) from error
+
+    @cached_property
+    def artist_labels(self) -> pl.DataFrame | None:
+        """Counts of the training labels of known artists, where the bundle has them."""
+        return self._table(ARTISTS) if ARTISTS in self.manifest.files else None
+
+    @property
+    def curves(self) -> pl.DataFrame | None:
+        """Train and validation loss by epoch, where the bundle has them."""
+        return self._table(CURVES) if CURVES in self.manifest.files else None
 
     def _table(self, name: str) -> pl.DataFrame:
         try:
@@ -140,14 +173,14 @@ def load(model: str | None = None) -> Bundle:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "its start"
         raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", RESTORE) from error
-    if manifest.format != 1 or set(manifest.files) != set(FILES):
+    if manifest.format != FORMAT or not set(FILES) <= set(manifest.files) <= {*FILES, *OPTIONAL}:
         raise BundleBroken(f"{path} is of a format that this version does not know", "Train it again with this version")
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
             raise BundleBroken(f"{folder}: {name} is missing", RESTORE)
         if sources.digest(folder / name) != expected:
             raise BundleBroken(f"{folder}: {name} is not the file that was trained (its sha256 differs)", RESTORE)
-    strangers = {entry.name for entry in folder.iterdir()} - {MANIFEST, *FILES}
+    strangers = {entry.name for entry in folder.iterdir()} - {MANIFEST, *manifest.files}
     if strangers:
         raise BundleBroken(
             f"{folder} holds files that its manifest does not name: {', '.join(sorted(strangers))}", RESTORE
@@ -157,8 +190,8 @@ def load(model: str | None = None) -> Bundle:
 
 
 def _check_fits(folder: Path, manifest: Manifest) -> None:
-    expected = contracts.load("features").table.columns
-    if list(manifest.input_columns) != expected:
+    known = {table.name for table in contracts.load("features").tables}
+    if not set(manifest.inputs) <= known or list(manifest.input_columns) != features.columns(manifest.inputs):
         raise BundleBroken(
             f"{folder} takes other inputs than the contract of the features has",
             "Train it again with this version",
@@ -183,13 +216,14 @@ def save(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         present = {entry.name for entry in folder.iterdir()}
-        if present - {MANIFEST, *FILES}:
+        if present - {MANIFEST, *FILES, *OPTIONAL}:
             raise StorageError(f"{folder} holds other files", "Name an empty or new folder")
-        (folder / MANIFEST).unlink(missing_ok=True)
+        for name in (MANIFEST, *present):
+            (folder / name).unlink(missing_ok=True)
         for name, content in files.items():
             (folder / name).write_bytes(content)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-        whole = Manifest.model_validate({"format": 1, **manifest, "files": hashes})
+        whole = Manifest.model_validate({"format": FORMAT, **manifest, "files": hashes})
         text = json.dumps(whole.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -55,12 +55,18 @@ def prepare(database: Database, duration_ms: float | None) -> int:
     return int(database.value("SELECT count(*) FROM scorable"))
 
 
-def batches(database: Database, rows: int) -> Iterator[pl.DataFrame]:
-    """Yield the scorable tracks in source order, from at most ``rows`` received ones at a time."""
+def batches(database: Database, rows: int, *, context: bool = False) -> Iterator[pl.DataFrame]:
+    """Yield the scorable tracks in source order, from at most ``rows`` received ones at a time.
+
+    With ``context``, beside what their artist's visible tracks say together.
+    """
+    if context:
+        database.view("clean/80_contextual", "contextual")
+    added_by = "contextual" if context else "scorable"
     end = database.value("SELECT coalesce(max(row_id) + 1, 0) FROM scorable")
     for start in range(0, end, rows):
         bounds = [start, start + rows]
-        added = database.frame("FROM scorable WHERE row_id >= ? AND row_id < ?", bounds)
+        added = database.frame(f"FROM {added_by} WHERE row_id >= ? AND row_id < ?", bounds)
         landed = database.frame(
             "SELECT rowid AS row_id, * EXCLUDE (is_empty, broken_rules, received, duration_ms) "
             "FROM landed WHERE rowid >= ? AND rowid < ?",

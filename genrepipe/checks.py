@@ -30,14 +30,14 @@ _TYPES: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 @cache
-def schema(contract: str, only: tuple[str, ...] | None = None) -> pa.DataFrameSchema:
-    """Return the pandera schema of a shipped contract's first table, or of some of its columns.
+def schema(contract: str, only: tuple[str, ...] | None = None, table: str | None = None) -> pa.DataFrameSchema:
+    """Return the pandera schema of a table of a shipped contract (the first, if none is named), or of some of its columns.
 
     Uniqueness is left out: it spans batches, so an SQL audit holds it.
     """
-    table = contracts.load(contract).table
-    columns = [column for column in table.properties if only is None or column.name in only]
-    return pa.DataFrameSchema({column.name: _column(column) for column in columns}, name=table.name)
+    found = contracts.load(contract).named(table) if table else contracts.load(contract).table
+    columns = [column for column in found.properties if only is None or column.name in only]
+    return pa.DataFrameSchema({column.name: _column(column) for column in columns}, name=found.name)
 
 
 def _column(column: Column) -> pa.Column:
@@ -57,8 +57,8 @@ def _column(column: Column) -> pa.Column:
     return pa.Column(kind, checks, nullable=not column.required)
 
 
-def prove(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | None = None) -> None:
-    """Prove that every row of a frame keeps a contract.
+def prove(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | None = None, table: str | None = None) -> None:
+    """Prove that every row of a frame keeps a contract, as far as its first or the named table goes.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def prove(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | None = Non
         A row does not; the message names the first columns and rules.
     """
     try:
-        schema(contract, only).validate(frame, lazy=True)
+        schema(contract, only, table).validate(frame, lazy=True)
     except SchemaErrors as failure:
         raise OutputBroken(
             f"A batch breaks the contract {contract}: {_bounded(failure.failure_cases)}",

@@ -2,69 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from genrepipe import __version__, rendering
-from genrepipe.errors import ContractBroken, UsageError, nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Command = Callable[..., Any]
-
-OUTPUT = click.option(
-    "--output",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print the result.",
-)
-SOURCE = click.argument("source", nargs=-1, required=True)
-ENCODING = click.option(
-    "--encoding",
-    default="utf-8",
-    show_default=True,
-    envvar="GENREPIPE_ENCODING",
-    help="Encoding of CSV files: utf-8, latin-1 or utf-16.",
-)
-MAP = click.option(
-    "--map",
-    "mapping",
-    multiple=True,
-    metavar="OURS=THEIRS",
-    help='Read a contract column from another one: --map artist_name="Artist Name".',
-)
-WAREHOUSE = click.option(
-    "--warehouse",
-    type=click.Path(path_type=Path),
-    required=True,
-    envvar="GENREPIPE_WAREHOUSE",
-    help="The DuckDB file that people query.",
-)
-
-
-class Words(click.Group):
-    """Names the nearest command where one is mistyped, and lists commands in the order of a first hour."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
-        """Return the names in the order of their definition."""
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Resolve a command, or say which one was meant."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            close = nearest(args[0], list(self.commands))
-            raise UsageError(
-                f"There is no command {args[0]!r}",
-                f"Did you mean {close}?" if close else f"See {ctx.command_path} --help",
-            )
-        return super().resolve_command(ctx, args)
+from genrepipe.errors import ContractBroken
+from genrepipe.options import ENCODING, MAP, OUTPUT, SOURCE, WAREHOUSE, Words, pairs, show
+from genrepipe.training_commands import audit, explore, train, train_with
 
 
 @click.group(cls=Words, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -110,12 +55,10 @@ def score(
     from genrepipe import jobs
     from genrepipe.console import reporter
 
-    request = jobs.ScoreRequest(
-        source, warehouse, run_date, model, "score", dry_run, encoding, _pairs(mapping, "--map")
-    )
+    request = jobs.ScoreRequest(source, warehouse, run_date, model, "score", dry_run, encoding, pairs(mapping, "--map"))
     with reporter() as say:
         result = jobs.score(request, say)
-    _print(result, output, rendering.score_text)
+    show(result, output, rendering.score_text)
 
 
 @cli.command()
@@ -132,36 +75,15 @@ def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], o
     """
     from genrepipe import jobs
 
-    result = jobs.validate(source, encoding, _pairs(mapping, "--map"))
-    _print(result, output, rendering.validate_text)
+    result = jobs.validate(source, encoding, pairs(mapping, "--map"))
+    show(result, output, rendering.validate_text)
     if result["status"] == "rejected":
         click.get_current_context().exit(ContractBroken.exit_code)
 
 
-@cli.command()
-@SOURCE
-@click.option("--model", "models", multiple=True, help="A recipe's name, more than once for more; without it, all.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Where the bundles go, one folder each.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same data, seed and threads: same bundle.")
-@ENCODING
-@MAP
-@OUTPUT
-def train(
-    source: tuple[str, ...],
-    models: tuple[str, ...],
-    out: Path,
-    seed: int,
-    encoding: str,
-    mapping: tuple[str, ...],
-    output: str,
-) -> None:
-    """Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
-
-    \b
-    Example:
-        genrepipe train tracks.csv --model all-features --out bundles
-    """
-    _print(_train(source, out, models, seed, encoding, _pairs(mapping, "--map")), output, rendering.train_text)
+cli.add_command(train)
+cli.add_command(audit)
+cli.add_command(explore)
 
 
 @cli.command()
@@ -204,7 +126,7 @@ def models_list(output: str) -> None:
 
     champion = bundles.champion()
     found = [{"champion": name == champion, **rendering.facts(bundles.load(name))} for name in bundles.shelf()]
-    _print({"models": found}, output, rendering.models_text)
+    show({"models": found}, output, rendering.models_text)
 
 
 @models.command("show")
@@ -243,7 +165,7 @@ def models_verify(model: str | None, output: str) -> None:
         "largest_difference": scorer.golden_difference,
         "tolerance": bundle.manifest.tolerance,
     }
-    _print(result, output, rendering.verify_text)
+    show(result, output, rendering.verify_text)
 
 
 @cli.command()
@@ -284,52 +206,17 @@ def run(job_file: Path, settings: tuple[str, ...], output: str) -> None:
     from genrepipe.console import reporter
     from genrepipe.settings import ScoreJob, load
 
-    job = load(job_file, _pairs(settings, "--set"))
+    job = load(job_file, pairs(settings, "--set"))
     if isinstance(job, ScoreJob):
         request = jobs.ScoreRequest(
             job.source, job.warehouse, job.run_date, job.model, job.name, False, job.encoding, job.map
         )
         with reporter() as say:
             result = jobs.score(request, say)
-        _print(result, output, rendering.score_text)
+        show(result, output, rendering.score_text)
     else:
-        _print(
-            _train(job.source, job.out, job.models, job.seed, job.encoding, job.map),
+        show(
+            train_with(job.source, job.out, job.models, job.seed, job.tune, job.encoding, job.map),
             output,
             rendering.train_text,
         )
-
-
-def _train(
-    source: tuple[str, ...],
-    out: Path,
-    models: tuple[str, ...],
-    seed: int,
-    encoding: str,
-    mapping: dict[str, str],
-) -> dict[str, Any]:
-    from genrepipe.console import reporter
-    from genrepipe.errors import ExtraMissing
-
-    try:
-        from genrepipe.training.train import train
-    except ModuleNotFoundError as error:
-        raise ExtraMissing(
-            f"Training needs {error.name}, which is not installed", "pip install 'genrepipe[train]'"
-        ) from error
-    with reporter() as say:
-        return train(source, out, models=models, seed=seed, encoding=encoding, mapping=mapping, say=say)
-
-
-def _pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(f"{flag} {text}: not a pair", f"Write it as {flag} key=value")
-        pairs[key.strip()] = value
-    return pairs
-
-
-def _print(result: dict[str, Any], output: str, render: Callable[[dict[str, Any]], str]) -> None:
-    click.echo(json.dumps(result, ensure_ascii=False) if output == "json" else render(result))

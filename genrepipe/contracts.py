@@ -164,6 +164,10 @@ class Contract(_Document):
         """The document's first table; most documents hold just one."""
         return self.tables[0]
 
+    def named(self, name: str) -> Table:
+        """Return one table by name."""
+        return next(table for table in self.tables if table.name == name)
+
 
 @dataclass(frozen=True)
 class Rule:

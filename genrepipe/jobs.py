@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from genrepipe import (
     assets,
     bundles,
@@ -14,6 +16,7 @@ from genrepipe import (
     contracts,
     features,
     landing,
+    names,
     predictions,
     resources,
     runs,
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 # Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
 BATCH = 2 * ROW_GROUP
+# How many cells of a feature matrix are held at a time: a batch of audio features, a part of one of word vectors.
+CELLS = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
     plan = resources.plan()
     source = _resolve(request.source, request.encoding, request.mapping, run)
     bundle = bundles.load(request.model)
+    if features.VECTORS in bundle.manifest.inputs:
+        names.ready()
     scorer = Scorer(bundle, plan.threads)
     say.note("bundle verified", model=bundle.manifest.name, version=bundle.manifest.version)
 
@@ -161,7 +168,7 @@ def _predict(database: Database, run: Run, bundle: Bundle, scorer: Scorer, say: 
         # One batch is written while the next is scored. The connection serves one call at a time, so a batch is
         # fetched before the write of the last one begins, and the write has ended before the next is fetched.
         scored = None
-        for tracks in catalogue.batches(database, BATCH):
+        for tracks in catalogue.batches(database, BATCH, context=features.CONTEXT in bundle.manifest.inputs):
             writing = writer.submit(write, scored) if scored is not None else None
             scored = _score_batch(tracks, bundle, scorer)
             predicted += writing.result() if writing else 0
@@ -172,10 +179,15 @@ def _predict(database: Database, run: Run, bundle: Bundle, scorer: Scorer, say: 
 
 
 def _score_batch(tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer) -> pl.DataFrame:
-    inputs = features.build(tracks)
-    checks.prove("features", inputs)
-    probabilities = scorer.probabilities(features.matrix(inputs))
-    return predictions.assemble(tracks, probabilities, bundle.manifest.labels)
+    manifest = bundle.manifest
+    found = []
+    for part in tracks.iter_slices(CELLS // len(manifest.input_columns)):
+        inputs = features.build(part, manifest.inputs, bundle.artist_labels)
+        for block, frame in zip(manifest.inputs, inputs, strict=True):
+            if block != features.VECTORS:  # a table of numbers that has no bounds
+                checks.prove("features", frame, table=block)
+        found.append(scorer.probabilities(features.matrix(inputs)))
+    return predictions.assemble(tracks, np.concatenate(found), manifest.labels, manifest.genre_sets)
 
 
 def _imputed(database: Database) -> dict[str, int]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from genrepipe.bundles import GenreSets
+
 CARRIED = ("track_id", "artist_name", "track_name", "imputed", "artist_tracks")
 # What pandera proves of a batch: the values that were computed here. The others come from tables with contracts of
 # their own, or are the same in every row.
@@ -21,7 +23,12 @@ PROVED = ("genre", "probability", "runner_up", "runner_up_probability", "margin"
 PRECISION = 1e-4  # how far from one the probabilities of a row may sum
 
 
-def assemble(tracks: pl.DataFrame, probabilities: npt.NDArray[np.float32], labels: Sequence[str]) -> pl.DataFrame:
+def assemble(
+    tracks: pl.DataFrame,
+    probabilities: npt.NDArray[np.float32],
+    labels: Sequence[str],
+    sets: GenreSets | None = None,
+) -> pl.DataFrame:
     """Return one prediction for each track.
 
     Parameters
@@ -30,6 +37,8 @@ def assemble(tracks: pl.DataFrame, probabilities: npt.NDArray[np.float32], label
         Scorable tracks, with the columns of ``CARRIED``.
     probabilities
         float32 of shape (tracks, labels).
+    sets
+        The bundle's conformal thresholds; without them ``genre_set`` is null.
 
     Raises
     ------
@@ -52,6 +61,41 @@ def assemble(tracks: pl.DataFrame, probabilities: npt.NDArray[np.float32], label
         margin=pl.Series(probability - runner_up_probability),
         probabilities=pl.struct(pl.Series(label, probabilities[:, i].copy()) for i, label in enumerate(labels)),
     )
+    if sets is not None:
+        frame = frame.with_columns(
+            genre_set=genre_sets(probabilities, tracks["artist_tracks"].to_numpy(), labels, sets)
+        )
     checks.prove_distributions(probabilities, PRECISION)
     checks.prove("predictions", frame, only=PROVED)
     return frame
+
+
+def genre_sets(
+    probabilities: npt.NDArray[np.float32], visible: npt.NDArray[np.integer], labels: Sequence[str], sets: GenreSets
+) -> pl.Series:
+    """Return each track's conformal set: its genres at or above the threshold, the most probable first.
+
+    ``visible`` is how many of the artist's tracks are visible, of shape (tracks,). The most probable genre is always a
+    member, so no set is empty.
+    """
+    bucket = np.searchsorted(sets.visible_from, visible, side="right") - 1
+    members = probabilities >= np.array(sets.thresholds, np.float32)[bucket][:, None]
+    sizes = np.maximum(members.sum(1), 1)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    # A set is a number, its members' digits; there are few different ones, and each becomes a list once.
+    base = len(labels) + 1
+    codes = np.zeros(len(order), np.int64)
+    for rank in range(int(sizes.max(initial=0))):
+        codes = np.where(rank < sizes, codes * base + order[:, rank] + 1, codes)
+    distinct, positions = np.unique(codes, return_inverse=True)
+    return pl.Series([_members(int(code), base, labels) for code in distinct], dtype=pl.List(pl.String)).gather(
+        positions
+    )
+
+
+def _members(code: int, base: int, labels: Sequence[str]) -> list[str]:
+    found = []
+    while code:
+        code, digit = divmod(code, base)
+        found.append(labels[digit - 1])
+    return found[::-1]

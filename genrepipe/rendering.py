@@ -63,19 +63,17 @@ def validate_text(result: dict[str, Any]) -> str:
 
 def train_text(result: dict[str, Any]) -> str:
     """Show the measures of the trained bundles, mean ± sd over folds."""
+    shown = {"macro_auroc": "AUROC macro", "micro_auroc": "AUROC micro", "accuracy": "accuracy", "top2": "top-2", "log_loss": "log loss", "ece": "ECE"}  # fmt: skip
     lines = [f"trained on {result['tracks']:,} tracks; mean ± sd over 5 folds", ""]
     lines.append(
-        f"{'model':<20} {'split':<16} {'AUROC macro':<15} {'AUROC micro':<15} {'accuracy':<15} {'ECE':<15} parameters  seconds  KB"
+        f"{'model':<19} {'split':<19} {' '.join(f'{name:<15}' for name in shown.values())} parameters epochs seconds   KB"
     )
     for bundle in result["bundles"]:
+        tail = f"{bundle['parameters']:>10,} {bundle['epochs']:>6} {bundle['seconds']:>7} {bundle['bytes'] // 1000:>4}"
         for split, measured in bundle["metrics"].items():
-            cells = " ".join(
-                f"{m['mean']:.4f} ± {m['sd']:.4f}"
-                for m in (measured[k] for k in ("macro_auroc", "micro_auroc", "accuracy", "ece"))
-            )
-            lines.append(
-                f"{bundle['model']:<20} {split:<16} {cells} {bundle['parameters']:>10,} {bundle['seconds']:>8} {bundle['bytes'] // 1000:>3}"
-            )
+            cells = " ".join(f"{m['mean']:.4f} ± {m['sd']:.4f}" for m in (measured[k] for k in shown))
+            lines.append(f"{bundle['model']:<19} {split.replace('_', ' '):<19} {cells} {tail}".rstrip())
+            tail = ""
     lines += ["", f"{'tempo imputer':<20} {'MAE, bpm':<17} R²"]
     lines += [
         f"{name:<20} {m['mae']['mean']:.2f} ± {m['mae']['sd']:.2f}      {m['r2']['mean']:.4f} ± {m['r2']['sd']:.4f}"
@@ -83,6 +81,24 @@ def train_text(result: dict[str, Any]) -> str:
     ]
     lines += ["", *(f"{bundle['folder']}  sha256 {bundle['sha256'][:16]}" for bundle in result["bundles"])]
     return "\n".join(lines)
+
+
+def audit_text(result: dict[str, Any]) -> str:
+    """Say how each gate ended."""
+    lines = [f"{result['model']}: {result['status']}, on {result['tracks']:,} tracks"]
+    for gate in result["gates"]:
+        mark = "passed" if gate["passed"] else "FAILED"
+        lines.append(
+            f"  {mark}  {gate['gate']:<22} {gate['value']:>8g}  at most {gate['limit']:<5g} {gate['sentence']}"
+        )
+        if gate["explanation"]:
+            lines.append(f"{'':<33}{gate['explanation']}")
+    return "\n".join([*lines, result["gap"]])
+
+
+def explore_text(result: dict[str, Any]) -> str:
+    """Say where the page is and what it shows."""
+    return f"{result['page']}: {result['tracks']:,} tracks, {len(result['sections'])} sections, {result['bytes'] / 1e6:.1f} MB; open it in a browser"
 
 
 def facts(bundle: Bundle) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Scorer:
         self.golden_difference = self._check_golden()
 
     def probabilities(self, matrix: Matrix) -> Matrix:
-        """Return probabilities, float32 of shape (rows, labels), for features of shape (rows, 13)."""
+        """Return probabilities, float32 of shape (rows, labels), for a matrix of the bundle's inputs."""
         starts = range(0, len(matrix), BLOCK)
         blocks = list(self._pool.map(lambda start: self._run(matrix[start : start + BLOCK]), starts))
         return np.concatenate(blocks) if blocks else np.empty((0, len(self._bundle.manifest.labels)), np.float32)
@@ -67,7 +67,7 @@ class Scorer:
         """
         golden, manifest = self._bundle.golden, self._bundle.manifest
         try:
-            inputs = features.matrix(golden.select(manifest.input_columns))
+            inputs = features.matrix([golden.select(manifest.input_columns)])
             recorded = golden.select(f"p_{label}" for label in manifest.labels).to_numpy()
             difference = float(np.abs(self.probabilities(inputs) - recorded).max())
         except Exception as error:

@@ -54,6 +54,7 @@ class TrainJob(_Job):
     out: Path
     models: Words = ()
     seed: int = 0
+    tune: int = 0
 
 
 KINDS: dict[str, type[ScoreJob | TrainJob]] = {"score": ScoreJob, "train": TrainJob}

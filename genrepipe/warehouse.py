@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.resources import Plan
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
+DERIVED = ("artist_profiles",)  # made anew by every run, so an older layout of them is simply dropped
 VIEWS = ("predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
 
 
@@ -69,6 +70,7 @@ def _tables() -> list[Table]:
 
 def lay_out(database: Database) -> None:
     """Make the tables, comments and views that are missing, from the contracts."""
+    _drop_outdated(database)
     existing = _refuse_foreign(database)
     tables = _tables()
     missing = [table for table in tables if table.name not in existing]
@@ -82,6 +84,16 @@ def lay_out(database: Database) -> None:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
         database.execute("DELETE FROM layout")
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, __version__])
+
+
+def _drop_outdated(database: Database) -> None:
+    """Let go of derived tables that an older version laid out otherwise."""
+    ours = database.value(
+        "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'layout' AND column_name = 'layout_version'"
+    )
+    if ours and (database.value("SELECT max(layout_version) FROM layout") or LAYOUT_VERSION) < LAYOUT_VERSION:
+        for table in DERIVED:
+            database.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def _refuse_foreign(database: Database) -> set[str]:

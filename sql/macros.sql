@@ -24,3 +24,9 @@ CREATE OR REPLACE TEMP MACRO unreadable(cell) AS
 
 -- The artist as joins know him, without regard to case: 'BEYONCÉ' and 'Beyoncé', 'ΣΑΣ' and 'σας', 'ß' and 'ss' are one.
 CREATE OR REPLACE TEMP MACRO artist_key_of(artist_name) AS replace(lower(upper(artist_name)), 'ß', 'ss');
+
+-- Monotone transforms that make the skewed features nearly symmetric; the networks transform a track's own values
+-- in the same way (genrepipe/training/networks.py).
+CREATE OR REPLACE TEMP MACRO unskewed_share(share) AS
+    ln(greatest(least(share, 0.9999), 0.0001)) - ln(1 - greatest(least(share, 0.9999), 0.0001));
+CREATE OR REPLACE TEMP MACRO unskewed_loudness(loudness) AS -ln(1 + greatest(5 - loudness, 0));

@@ -2,6 +2,7 @@
 -- global median; the tempo is left NULL, since the bundle's own graph imputes it. In source order.
 SELECT
     accepted.row_id,
+    accepted.artist_key,
     coalesce(accepted.duration_ms, artist_profiles.duration_ms_median, medians.duration_ms) AS duration_ms,
     coalesce(artist_profiles.tracks, 0) AS artist_tracks,
     CASE

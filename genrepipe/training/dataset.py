@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -18,35 +18,72 @@ if TYPE_CHECKING:
     from genrepipe.resources import Plan
     from genrepipe.sources import Source
 
-DURATION = 3  # positions in the feature matrix; held against the contract below
-TEMPO = 11
+    Matrix = npt.NDArray[np.float32]
+
+POPULARITY, DURATION, KEY, TEMPO = 0, 3, 6, 11  # positions among the audio features; held against the contract below
 MIN_TRACKS_PER_GENRE = 50
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled tracks.
+    """Labelled tracks, in an order that no file has: by their ids.
 
     Attributes
     ----------
     X
-        Features, float32 of shape (tracks, 13). Tempo is NaN where it is missing; so is a duration that neither the
-        track nor its artist's other tracks know.
+        Audio features, float32 of shape (tracks, 13). Tempo is NaN where it is missing; so is a duration that neither
+        the track nor its artist's other tracks know.
     y
         Labels, int64 of shape (tracks,), positions in ``labels``.
     artist
         Artist keys; the empty string where the artist is missing.
+    tracks
+        The scorable tracks themselves, beside what their artist's visible tracks say together; ``file_row`` is their
+        place in the source, which nothing but the audit reads.
     """
 
-    X: npt.NDArray[np.float32]
+    X: Matrix
     y: npt.NDArray[np.int64]
     artist: npt.NDArray[np.str_]
     track_id: npt.NDArray[np.str_]
     labels: tuple[str, ...]
     fingerprint: str
+    tracks: pl.DataFrame
+    _blocks: dict[str, Matrix] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def block(self, name: str) -> Matrix:
+        """Return a block of the feature matrix, float32 of shape (tracks, its columns); computed once.
+
+        Labels of known artists are no such block: which labels are known depends on the fold.
+        """
+        if name == features.AUDIO:
+            return self.X
+        if name not in self._blocks:
+            self._blocks[name] = features.matrix(features.build(self.tracks, [name]))
+        return self._blocks[name]
+
+    @property
+    def artist_code(self) -> npt.NDArray[np.int64]:
+        """One number for each artist, int64 of shape (tracks,); −1 where the artist is missing."""
+        _, codes = np.unique(self.artist, return_inverse=True)
+        return np.where(self.artist == "", -1, codes).astype(np.int64)
+
+    @property
+    def twins(self) -> npt.NDArray[np.int64]:
+        """One number for each set of tracks with the very same audio, int64 of shape (tracks,).
+
+        Popularity is not audio; duration and tempo are left out, since one of two twins may lack them.
+        """
+        audio = [row.tobytes() for row in np.delete(self.X, [POPULARITY, DURATION, TEMPO], axis=1)]
+        return np.unique(np.array(audio), return_inverse=True)[1].astype(np.int64)
+
+    @property
+    def duration_known(self) -> npt.NDArray[np.bool_]:
+        """Where the track's own duration is known."""
+        return ~self.tracks["imputed"].list.contains("duration_ms").to_numpy()
 
 
 def load(source: Source, plan: Plan) -> Dataset:
@@ -57,7 +94,7 @@ def load(source: Source, plan: Plan) -> Dataset:
     SourceShapeError
         Too few labelled tracks of a genre to train on.
     """
-    if [features.columns()[i] for i in (DURATION, TEMPO)] != ["duration_ms", "tempo"]:
+    if [features.columns()[i] for i in (DURATION, KEY, TEMPO)] != ["duration_ms", "key", "tempo"]:
         msg = "the contract of the features has another order than training expects"
         raise AssertionError(msg)
     with warehouse.open_memory(plan) as database:
@@ -68,11 +105,10 @@ def load(source: Source, plan: Plan) -> Dataset:
         landing.check_breaker(database, arrival, where)
         catalogue.take(database)
         rows = catalogue.prepare(database, duration_ms=None)
-        keys = database.frame("SELECT row_id, artist_key FROM accepted")
         # One order whatever the file's: rows that lie together must not train together.
-        tracks = pl.concat(catalogue.batches(database, 1_000_000)).join(keys, on="row_id").sort("track_id")
+        tracks = pl.concat(catalogue.batches(database, 1_000_000, context=True)).sort("track_id")
     labels = contracts.genres()
-    tracks = tracks.filter(pl.col("music_genre").is_in(labels))
+    tracks = tracks.filter(pl.col("music_genre").is_in(labels)).rename({"row_id": "file_row"})
     per_genre = dict(tracks.group_by("music_genre").len().iter_rows())
     scarce = [genre for genre in labels if per_genre.get(genre, 0) < MIN_TRACKS_PER_GENRE]
     if scarce:
@@ -87,4 +123,5 @@ def load(source: Source, plan: Plan) -> Dataset:
         track_id=tracks["track_id"].to_numpy().astype(np.str_),
         labels=tuple(labels),
         fingerprint=fingerprint,
+        tracks=tracks,
     )

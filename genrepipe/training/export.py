@@ -17,16 +17,27 @@ import numpy as np
 import onnx
 import polars as pl
 import torch
+from onnx.compose import merge_models
+from skl2onnx import to_onnx
+from skl2onnx.common import _container
+from skl2onnx.common.data_types import FloatTensorType
 
 from genrepipe import __version__, bundles, contracts, features
 from genrepipe.scoring import Scorer
-from genrepipe.training.fit import with_durations
+from genrepipe.training import calibrate
+from genrepipe.training.fit import matrix, with_durations
+from genrepipe.training.trees import TreeModel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     from genrepipe.bundles import Bundle
+    from genrepipe.training.dataset import Dataset
+    from genrepipe.training.evaluate import Measured
     from genrepipe.training.fit import Fitted
+    from genrepipe.training.networks import GenreModel
 
     Matrix = npt.NDArray[np.float32]
 
@@ -36,9 +47,16 @@ OPSET = 20
 LIBRARIES = ("torch", "onnx", "onnxruntime", "polars", "duckdb", "numpy", "scikit-learn")
 
 
-def graph(model: torch.nn.Module, columns: int, labels: tuple[str, ...]) -> bytes:
+def graph(model: GenreModel | TreeModel, columns: int, labels: tuple[str, ...]) -> bytes:
     """Return the model as one ONNX graph from ``features`` (rows, columns) to ``probabilities`` (rows, labels)."""
-    example = torch.zeros(2, columns)
+    exported = _trees(model, columns) if isinstance(model, TreeModel) else _export(model, columns, "probabilities")
+    exported.metadata_props.add(key="labels", value=",".join(labels))
+    onnx.checker.check_model(exported, full_check=True)
+    serialized: bytes = exported.SerializeToString(deterministic=True)
+    return serialized
+
+
+def _export(model: torch.nn.Module, columns: int, output: str) -> Any:
     # It reports each operator of packages that are not installed and not needed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with (
@@ -49,7 +67,7 @@ def graph(model: torch.nn.Module, columns: int, labels: tuple[str, ...]) -> byte
         warnings.simplefilter("ignore")  # the exporter speaks of its own future
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
-            model, (example,), path, input_names=["features"], output_names=["probabilities"],
+            model, (torch.zeros(2, columns),), path, input_names=["features"], output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("rows")},), opset_version=OPSET, external_data=False, dynamo=True, verbose=False,
         )  # fmt: skip
         exported = onnx.load(path)
@@ -66,28 +84,91 @@ def graph(model: torch.nn.Module, columns: int, labels: tuple[str, ...]) -> byte
         del value.metadata_props[:]
     del exported.graph.metadata_props[:]
     del exported.metadata_props[:]
-    exported.metadata_props.add(key="labels", value=",".join(labels))
-    onnx.checker.check_model(exported, full_check=True)
-    serialized: bytes = exported.SerializeToString(deterministic=True)
-    return serialized
+    return exported
 
 
-def golden(model: torch.nn.Module, X: Matrix, labels: tuple[str, ...], seed: int) -> pl.DataFrame:
-    """Return inputs and the answers of a float64 copy of the model, for rows drawn at random and at the extremes."""
-    chosen = np.random.default_rng(seed).choice(len(X), min(GOLDEN_ROWS, len(X)), replace=False)
-    extremes = np.concatenate(
-        [np.nanargmin(X, axis=0), np.nanargmax(X, axis=0), np.flatnonzero(np.isnan(X[:, 11]))[:32]]
+def _trees(model: TreeModel, columns: int) -> Any:
+    """Return what stands before the trees, the trees, and the temperature, as one graph."""
+    front = _export(model.front, columns, "seen")
+    kind = FloatTensorType([None, model.trees.n_features_in_])
+    with _whole_numbers():
+        trees = to_onnx(
+            model.trees,
+            initial_types=[("seen", kind)],
+            options={"zipmap": False},
+            target_opset={"": OPSET, "ai.onnx.ml": 3},
+        )
+    trees.ir_version = front.ir_version
+    merged = merge_models(
+        front,
+        onnx.compose.add_prefix(trees, "trees_"),
+        io_map=[("seen", "trees_seen")],
+        outputs=["trees_probabilities"],
     )
-    rows = X[np.unique(np.concatenate([chosen, extremes]))]
-    with torch.no_grad():
-        answers = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
-    inputs = pl.DataFrame(rows, schema=dict.fromkeys(features.columns(), pl.Float32))
+    inverse = onnx.helper.make_tensor("inverse_temperature", onnx.TensorProto.FLOAT, [1], [1 / model.temperature])
+    merged.graph.initializer.append(inverse)
+    del merged.graph.output[:]
+    merged.graph.output.append(
+        onnx.helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, ["rows", len(model.trees.classes_)])
+    )
+    merged.graph.node.extend(
+        [
+            onnx.helper.make_node("Log", ["trees_probabilities"], ["log_probabilities"]),
+            onnx.helper.make_node("Mul", ["log_probabilities", "inverse_temperature"], ["tempered"]),
+            onnx.helper.make_node("Softmax", ["tempered"], ["probabilities"], axis=1),
+        ]
+    )
+    return merged
+
+
+@contextlib.contextmanager
+def _whole_numbers() -> Iterator[None]:
+    """Let skl2onnx 1.20 write boolean attributes of tree nodes, which onnx 1.23 takes as whole numbers only."""
+    plain = _container.make_node
+
+    def make_node(*arguments: Any, **attributes: Any) -> Any:
+        whole = {
+            key: [int(v) for v in value]
+            if isinstance(value, list) and any(isinstance(v, bool | np.bool_) for v in value)
+            else value
+            for key, value in attributes.items()
+        }
+        return plain(*arguments, **whole)
+
+    _container.make_node = make_node
+    try:
+        yield
+    finally:
+        _container.make_node = plain
+
+
+def golden(
+    model: GenreModel | TreeModel, raw: Matrix, columns: list[str], labels: tuple[str, ...], seed: int
+) -> pl.DataFrame:
+    """Return inputs and the answers of a float64 copy of the model, for rows drawn at random and at the extremes."""
+    rows = raw[_chosen(raw, columns, seed)]
+    if isinstance(model, TreeModel):
+        answers = model.probabilities(torch.from_numpy(rows))
+    else:
+        with torch.no_grad():
+            answers = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
+    inputs = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.Float32))
     outputs = pl.DataFrame(answers, schema=[f"p_{label}" for label in labels])
     return pl.concat([inputs, outputs], how="horizontal")
 
 
+def _chosen(raw: Matrix, columns: list[str], seed: int) -> npt.NDArray[np.intp]:
+    random = np.random.default_rng(seed).choice(len(raw), min(GOLDEN_ROWS, len(raw)), replace=False)
+    few = raw[:, : min(len(columns), 128)]  # of vectors, a few dimensions will do
+    extremes = [np.nanargmin(few, axis=0), np.nanargmax(few, axis=0)]
+    if "tempo" in columns:
+        extremes.append(np.flatnonzero(np.isnan(raw[:, columns.index("tempo")]))[:32])
+    chosen: npt.NDArray[np.intp] = np.unique(np.concatenate([random, *extremes]))
+    return chosen
+
+
 def reference(X: Matrix) -> pl.DataFrame:
-    """Return one row for each feature: missing share, mean, sd, median and the deciles of the training data."""
+    """Return one row for each audio feature: missing share, mean, sd, median and the deciles of the training data."""
     rows = []
     for i, name in enumerate(features.columns()):
         known = X[~np.isnan(X[:, i]), i].astype(np.float64)
@@ -104,11 +185,21 @@ def reference(X: Matrix) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
+def artists(data: Dataset) -> pl.DataFrame:
+    """Return how often the tracks of each artist have each label: ``artist_key`` and one column for each label."""
+    counts = pl.DataFrame({"artist_key": data.artist, "label": [f"labels_{data.labels[i]}" for i in data.y]})
+    named = counts.filter(pl.col("artist_key") != "")
+    wide = named.pivot("label", index="artist_key", values="label", aggregate_function="len").fill_null(0)
+    columns = features.columns([features.LABELS])
+    wide = wide.with_columns(pl.lit(0).alias(c) for c in columns if c not in wide.columns)
+    return wide.select("artist_key", pl.col(columns).cast(pl.UInt16)).sort("artist_key")
+
+
 def write(
     folder: Path,
     fitted: Fitted,
-    X: Matrix,
-    labels: tuple[str, ...],
+    data: Dataset,
+    measured: Measured,
     manifest: dict[str, Any],
     card: str,
     seed: int,
@@ -122,20 +213,40 @@ def write(
     StorageError
         The folder cannot be written.
     """
+    inputs = fitted.recipe.inputs
+    columns = features.columns(inputs)
+    rows = np.arange(len(data))
+    raw = matrix(fitted.recipe, data, rows, rows, fitted.duration_ms)
+    if isinstance(fitted.model, TreeModel):
+        fitted.model.temperature = measured.temperature
+    else:
+        fitted.model.temperature.fill_(measured.temperature)
     files = {
-        bundles.MODEL: graph(fitted.model, X.shape[1], labels),
-        bundles.GOLDEN: _parquet(golden(fitted.model, with_durations(X, fitted.duration_ms), labels, seed)),
-        bundles.REFERENCE: _parquet(reference(X)),
+        bundles.MODEL: graph(fitted.model, len(columns), data.labels),
+        bundles.GOLDEN: _parquet(golden(fitted.model, raw, columns, data.labels, seed)),
+        bundles.REFERENCE: _parquet(reference(with_durations(data.X, fitted.duration_ms))),
         bundles.CARD: card.encode(),
     }
+    if fitted.curves:
+        names = ["epoch", "train_loss", "validation_loss"]
+        files[bundles.CURVES] = _parquet(pl.DataFrame(fitted.curves, schema=names, orient="row"))
+    if features.LABELS in inputs:
+        files[bundles.ARTISTS] = _parquet(artists(data))
     whole = {
         **manifest,
-        "labels": labels,
-        "input_columns": tuple(features.columns()),
+        "labels": data.labels,
+        "inputs": inputs,
+        "input_columns": tuple(columns),
+        "parameters": fitted.model.trainable,
+        "temperature": measured.temperature,
+        "genre_sets": {
+            "coverage": calibrate.COVERAGE, "visible_from": calibrate.VISIBLE_FROM, "thresholds": measured.thresholds,
+        },
+        "metrics": {**manifest["metrics"], **measured.metrics},
         "tolerance": TOLERANCE,
         "contracts": contracts.versions(),
         "versions": versions(),
-    }
+    }  # fmt: skip
     bundle = bundles.save(folder, files, whole)
     Scorer(bundle)
     return bundle

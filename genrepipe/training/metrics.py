@@ -10,6 +10,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from genrepipe.training.dataset import Dataset
+
 CALIBRATION_BINS = 15
 
 
@@ -33,6 +35,30 @@ def measure(y: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -
         "top2": float((order[:, :2] == y[:, None]).any(1).mean()),
         "log_loss": float(log_loss(y, p, labels=classes)),
         "ece": _ece(y, p),
+    }
+
+
+def beside_twins(
+    data: Dataset, rows: npt.NDArray[np.intp], probabilities: npt.NDArray[np.floating]
+) -> dict[str, float]:
+    """Measure accuracy in the light of tracks that have the very same audio under several genres.
+
+    Returns
+    -------
+    ``accuracy_untwinned`` (rows without a twin), ``accuracy_rap_hip_hop`` (these two genres taken as one),
+    ``accuracy_any_twin`` (a genre that any of a track's twins carries is right).
+    """
+    answer, y = probabilities.argmax(1), data.y[rows]
+    twins = data.twins
+    carried = np.zeros((twins.max() + 1, len(data.labels)), np.bool_)
+    carried[twins, data.y] = True
+    merged = np.arange(len(data.labels))
+    merged[data.labels.index("Rap")] = data.labels.index("Hip-Hop")
+    alone = np.bincount(twins)[twins[rows]] == 1
+    return {
+        "accuracy_untwinned": float((answer == y)[alone].mean()),
+        "accuracy_rap_hip_hop": float((merged[answer] == merged[y]).mean()),
+        "accuracy_any_twin": float(carried[twins[rows], answer].mean()),
     }
 
 

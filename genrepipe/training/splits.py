@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, StratifiedKFold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Indices: TypeAlias = "npt.NDArray[np.intp]"
 FOLDS = 5
+HELD = 0.05  # of the training artists tell when to stop
 
 
 def groups(data: Dataset) -> npt.NDArray[np.int64]:
@@ -29,26 +30,29 @@ def groups(data: Dataset) -> npt.NDArray[np.int64]:
     Tracks of one artist are one group. A track without an artist joins the artist of an exact audio twin, or else is
     a group by itself: it may well be by an artist on the other side, so twins are the only evidence there is.
     """
-    keys: dict[str, int] = {}
-    by_audio: dict[bytes, int] = {}
-    found = np.full(len(data), -1, dtype=np.int64)
-    audio = [row.tobytes() for row in np.nan_to_num(np.delete(data.X, [3], axis=1), nan=-1.0)]
-    for i, artist in enumerate(data.artist):
-        if artist:
-            found[i] = keys.setdefault(str(artist), len(keys))
-            by_audio.setdefault(audio[i], int(found[i]))
-    alone = len(keys)
-    for i in np.flatnonzero(found < 0).tolist():
-        if audio[i] not in by_audio:
-            by_audio[audio[i]] = alone
-            alone += 1
-        found[i] = by_audio[audio[i]]
-    return found
+    artist, twins = data.artist_code, data.twins
+    named = artist >= 0
+    first_artist = np.full(twins.max(initial=0) + 1, -1, dtype=np.int64)
+    first_artist[twins[named][::-1]] = artist[named][::-1]
+    beyond = artist.max(initial=0) + 1 + twins
+    return np.where(named, artist, np.where(first_artist[twins] >= 0, first_artist[twins], beyond))
 
 
 def random(data: Dataset, seed: int) -> Iterator[tuple[Indices, Indices]]:
     """Yield (train, test) positions of stratified random folds."""
     yield from StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(data.X, data.y)
+
+
+def random_twins_apart(data: Dataset, seed: int) -> Iterator[tuple[Indices, Indices]]:
+    """Yield (train, test) positions of stratified random folds, tracks with the very same audio on one side."""
+    yield from StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(data.X, data.y, data.twins)
+
+
+def validation(data: Dataset, rows: Indices, seed: int) -> tuple[Indices, Indices]:
+    """Split rows into those to train on and a few artists to watch: one artist in twenty."""
+    chosen = GroupShuffleSplit(1, test_size=HELD, random_state=seed)
+    kept, held = next(chosen.split(rows, groups=groups(data)[rows]))
+    return rows[kept], rows[held]
 
 
 def artist_disjoint(data: Dataset, seed: int) -> Iterator[tuple[Indices, Indices]]:

@@ -66,11 +66,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = make(folder)
+        score = [sys.executable, "-m", "genrepipe", "score", str(source), "--warehouse", str(folder / "w.duckdb")]
         commands = {
-            "genrepipe score": (
-                [sys.executable, "-m", "genrepipe", "score", str(source), "--warehouse", str(folder / "w.duckdb")],
-                "w.duckdb",
-            ),
+            "genrepipe score": (score, "w.duckdb"),
+            "… --model all-features": ([*score, "--model", "all-features"], "w.duckdb"),
             "duckdb, types sniffed": (
                 [sys.executable, "-c", LOAD, str(folder / "a.duckdb"), str(source), ""],
                 "a.duckdb",

@@ -163,12 +163,13 @@ def _predict(database: Database, run: Run, bundle: Bundle, scorer: Scorer, say: 
         database.insert("predictions", rows, select)
         return rows.height
 
+    context = features.CONTEXT in bundle.manifest.inputs  # three times as wide, so half as long
     predicted = 0
     with ThreadPoolExecutor(1) as writer:
         # One batch is written while the next is scored. The connection serves one call at a time, so a batch is
         # fetched before the write of the last one begins, and the write has ended before the next is fetched.
         scored = None
-        for tracks in catalogue.batches(database, BATCH, context=features.CONTEXT in bundle.manifest.inputs):
+        for tracks in catalogue.batches(database, ROW_GROUP if context else BATCH, context=context):
             writing = writer.submit(write, scored) if scored is not None else None
             scored = _score_batch(tracks, bundle, scorer)
             predicted += writing.result() if writing else 0

@@ -104,13 +104,19 @@ def flags(tracks: pl.DataFrame) -> pl.DataFrame:
 
     ``tracks`` has ``artist_name`` and ``track_name``; a missing name is an empty one.
     """
-    named = tracks.select(pl.col("track_name", "artist_name").fill_null("")).with_columns(
-        track_lower=pl.col("track_name").str.to_lowercase(),
-        track_upper=pl.col("track_name").str.to_uppercase(),
-        artist_lower=pl.col("artist_name").str.to_lowercase(),
-        artist_upper=pl.col("artist_name").str.to_uppercase(),
+    return pl.concat([_flags_of(tracks, "track"), _flags_of(tracks, "artist")], how="horizontal").select(flag_columns())
+
+
+def _flags_of(tracks: pl.DataFrame, side: str) -> pl.DataFrame:
+    """Return the flags of one of the two names; each different name is searched once."""
+    name = f"{side}_name"
+    names = tracks.select(pl.col(name).fill_null(""))
+    distinct = names.unique().with_columns(
+        pl.col(name).str.to_lowercase().alias(f"{side}_lower"), pl.col(name).str.to_uppercase().alias(f"{side}_upper")
     )
-    return named.select(flag.cast(pl.Float32).alias(name) for name, flag in _flags().items())
+    flags = {flag: found.cast(pl.Float32).alias(flag) for flag, found in _flags().items() if flag.startswith(side)}
+    found = distinct.select(name, *flags.values())
+    return names.join(found, on=name, how="left", maintain_order="left").select(list(flags))
 
 
 def vectors(tracks: pl.DataFrame) -> npt.NDArray[np.float32]:

@@ -70,13 +70,14 @@ def _tables() -> list[Table]:
 
 def lay_out(database: Database) -> None:
     """Make the tables, comments and views that are missing, from the contracts."""
-    _drop_outdated(database)
     existing = _refuse_foreign(database)
     tables = _tables()
     missing = [table for table in tables if table.name not in existing]
     if not missing:
         return
     with database.transaction():
+        for outdated in sorted(set(DERIVED) - existing):
+            database.execute(f"DROP TABLE IF EXISTS {outdated}")
         for table in missing:
             database.execute(declaration(table))
             database.execute(comments(table))
@@ -86,34 +87,30 @@ def lay_out(database: Database) -> None:
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, __version__])
 
 
-def _drop_outdated(database: Database) -> None:
-    """Let go of derived tables that an older version laid out otherwise."""
-    ours = database.value(
-        "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'layout' AND column_name = 'layout_version'"
-    )
-    if ours and (database.value("SELECT max(layout_version) FROM layout") or LAYOUT_VERSION) < LAYOUT_VERSION:
-        for table in DERIVED:
-            database.execute(f"DROP TABLE IF EXISTS {table}")
-
-
 def _refuse_foreign(database: Database) -> set[str]:
-    """Return the names of the tables that are there, all of them ours and of a layout that this version knows."""
+    """Return the names of the tables that are there, all of them ours and of a layout that this version knows.
+
+    Derived tables of an older layout are left out, as if they were missing.
+    """
     existing: dict[str, list[str]] = {}
     for table, column in database.rows(
         "SELECT table_name, column_name FROM duckdb_columns() "
         "WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal ORDER BY column_index"
     ):
         existing.setdefault(table, []).append(column)
+    layout = LAYOUT_VERSION
+    if "layout_version" in existing.get("layout", ()):
+        layout = database.value("SELECT max(layout_version) FROM layout") or LAYOUT_VERSION
+    if layout > LAYOUT_VERSION:
+        raise WarehouseUnusable(
+            f"{database.path} has layout {layout}, this genrepipe {__version__} knows {LAYOUT_VERSION}",
+            "Upgrade genrepipe, or name another --warehouse",
+        )
+    if layout < LAYOUT_VERSION:
+        existing = {table: columns for table, columns in existing.items() if table not in DERIVED}
     foreign = [t.name for t in _tables() if t.name in existing and existing[t.name] != t.columns]
     views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
     foreign += [view for view in VIEWS if view in existing and view not in views]
-    if "layout" in existing and "layout" not in foreign:
-        layout = database.value("SELECT max(layout_version) FROM layout") or 0
-        if layout > LAYOUT_VERSION:
-            raise WarehouseUnusable(
-                f"{database.path} has layout {layout}, this genrepipe {__version__} knows {LAYOUT_VERSION}",
-                "Upgrade genrepipe, or name another --warehouse",
-            )
     if foreign:
         raise WarehouseUnusable(
             f"{database.path} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"

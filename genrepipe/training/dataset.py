@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,13 +66,13 @@ class Dataset:
             self._blocks[name] = features.matrix(features.build(self.tracks, [name]))
         return self._blocks[name]
 
-    @property
+    @cached_property
     def artist_code(self) -> npt.NDArray[np.int64]:
         """One number for each artist, int64 of shape (tracks,); −1 where the artist is missing."""
         _, codes = np.unique(self.artist, return_inverse=True)
         return np.where(self.artist == "", -1, codes).astype(np.int64)
 
-    @property
+    @cached_property
     def twins(self) -> npt.NDArray[np.int64]:
         """One number for each set of tracks with the very same audio, int64 of shape (tracks,).
 

@@ -58,16 +58,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Measured:
-    """How good a recipe is, and what its bundle is calibrated with.
-
-    ``answers`` are probabilities for every track by a model that had not seen its artist, float64 of shape (tracks,
-    classes).
-    """
+    """How good a recipe is, and what its bundle is calibrated with."""
 
     metrics: dict[str, Any]
     temperature: float
     thresholds: list[float]
-    answers: npt.NDArray[np.float64]
 
 
 class _Worker:
@@ -183,8 +178,7 @@ def measure(data: Dataset, outcomes: list[Outcome]) -> Measured:
     if seen[str(VISIBLE[0])]:
         found["visible_tracks"] = {k: metrics.summarise(folds) for k, folds in seen.items()}
     heat = calibrate.temperature(known, data.y)
-    answers = calibrate.tempered(known, heat)
-    return Measured(found, heat, calibrate.thresholds(answers, data.y, visible), answers)
+    return Measured(found, heat, calibrate.thresholds(calibrate.tempered(known, heat), data.y, visible))
 
 
 def _sets(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64], visible: Any, limits: list[float]) -> dict[str, float]:

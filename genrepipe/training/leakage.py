@@ -124,10 +124,7 @@ def shuffled_labels(recipe: Recipe, data: Dataset, seed: int) -> Gate:
     """Train and test on shuffled labels: an AUROC away from one half means that an input knows the label."""
     train, test = next(splits.artist_disjoint(data, seed))
     shuffled = replace(data, y=np.random.default_rng(seed).permutation(data.y))
-    return _shuffled(fit(replace(recipe, by_heart=False), shuffled, train, seed), shuffled, test)
-
-
-def _shuffled(fitted: Any, shuffled: Dataset, test: Indices) -> Gate:
+    fitted = fit(replace(recipe, by_heart=False), shuffled, train, seed)
     auroc = metrics.measure(shuffled.y[test], np.exp(logits(fitted, shuffled, test)))["macro_auroc"]
     # Of few rows an AUROC is uncertain: its standard error, over ten genres, is about 0.3 / √rows.
     limit = max(CHANCE, round(1 / len(test) ** 0.5, 3))

@@ -10,6 +10,7 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
+from genrepipe.training import calibrate
 from genrepipe.training.networks import Discriminants
 
 if TYPE_CHECKING:
@@ -60,9 +61,7 @@ class TreeModel:
 
     def probabilities(self, rows: torch.Tensor) -> npt.NDArray[np.float64]:
         """Return probabilities, float64 of shape (rows, classes)."""
-        scaled = self.log_probabilities(rows) / self.temperature
-        e = np.exp(scaled - scaled.max(1, keepdims=True))
-        return cast("npt.NDArray[np.float64]", e / e.sum(1, keepdims=True))
+        return calibrate.tempered(self.log_probabilities(rows), self.temperature)
 
 
 def fit(recipe: Recipe, audio: Audio, X: Matrix, y: npt.NDArray[np.int64], seed: int) -> TreeModel:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 # Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
 BATCH = 2 * ROW_GROUP
 # How many cells of a feature matrix are held at a time: a batch of audio features, a part of one of word vectors.
-CELLS = 8_000_000
+CELLS = 12_000_000
 
 
 @dataclass(frozen=True)

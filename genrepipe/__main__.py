@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
-# Until main() is there to explain an interrupt, let it end the process without a word (130 in a shell).
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+# Until main() is there to explain a signal, let it end the process without a word. Python ignores SIGTERM as PID 1.
+for _number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(_number, lambda number, _: os._exit(128 + number))
 
 import contextlib
 import itertools
 import json
-import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
-from genrepipe import resources
+from genrepipe import interrupts, options, resources
 from genrepipe.cli import cli
 from genrepipe.errors import INTERRUPTED, GenrepipeError, Interrupted, StorageError, UsageError
 
-_interrupts: list[int] = []
-
-
-def _interrupt(number: int, _: object) -> NoReturn:
-    """Remember that the user stopped us: what the exception becomes on its way out, libraries decide."""
-    _interrupts.append(number)
-    raise KeyboardInterrupt
+TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last word
 
 
 def _leave(code: int) -> NoReturn:
@@ -47,9 +42,11 @@ def _leave(code: int) -> NoReturn:
 
 def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
     """Print one line, and the JSON object where it was asked for, and leave with the error's exit code."""
-    message = " ".join(str(error).split())
+    # Names in it may hold anything, control characters of terminals too.
+    message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
     failure = {"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code}
     wanted = "--output=json" in arguments or ("--output", "json") in itertools.pairwise(arguments)
+    _leave_word(failure, arguments)
     with contextlib.suppress(
         OSError, ValueError, AttributeError
     ):  # a closed or full stream must not hide the exit code
@@ -63,7 +60,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every failure is one line and an exit code of the table."""
     arguments = sys.argv[1:] if arguments is None else arguments
     code: object = 0
-    signal.signal(signal.SIGINT, _interrupt)
+    interrupts.listen()
+    sys.unraisablehook = _unraisable
     try:
         resources.limit_threads(resources.plan().threads)
         code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
@@ -71,15 +69,35 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if os.environ.get("GENREPIPE_DEBUG"):
             raise
         _fail(_explained(error), arguments) if not isinstance(error, BrokenPipeError) else _leave(0)
-    _leave(code if isinstance(code, int) else 0)
+    code = code if isinstance(code, int) else 0
+    if options.shown:
+        _leave_word({**options.shown[-1], "exit_code": code}, arguments)
+    _leave(code)
+
+
+def _leave_word(result: dict[str, Any], arguments: list[str]) -> None:
+    """Write a command's JSON object where a scheduler looks: ``--result-file``, and the termination log, where there is one."""
+    named = dict(itertools.pairwise(arguments)).get("--result-file") or os.environ.get("GENREPIPE_RESULT_FILE")
+    named = next((a.partition("=")[2] for a in arguments if a.startswith("--result-file=")), named)
+    for path in ([named] if named else []) + ([TERMINATION_LOG] if os.path.exists(TERMINATION_LOG) else []):  # noqa: PTH110
+        with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  the exit code says it too
+            file.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+
+
+def _unraisable(what: sys.UnraisableHookArgs) -> None:
+    """Say nothing of an interrupt that struck where nothing can catch it, such as a destructor."""
+    if interrupts.received() is None:
+        sys.__unraisablehook__(what)
 
 
 def _explained(error: BaseException) -> GenrepipeError:
     """Return one of our errors for whatever ended the command; a user never sees a traceback."""
-    if _interrupts or isinstance(error, KeyboardInterrupt | click.Abort):
-        return Interrupted("Interrupted", INTERRUPTED)
+    if (stopped := interrupts.received()) is not None:
+        return stopped
     if isinstance(error, GenrepipeError):
         return error
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return Interrupted("Interrupted", INTERRUPTED)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return UsageError("A command is missing", "Name one of those above")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MANIFEST = "bundle.json"
-FORMAT = 2
+FORMAT = 3
 MODEL, GOLDEN, REFERENCE, CARD = "model.onnx", "golden.parquet", "reference.parquet", "card.md"
 FILES = (MODEL, GOLDEN, REFERENCE, CARD)
 # Only where there is something to keep: loss by epoch, labels of known artists.
@@ -102,6 +102,11 @@ class Bundle:
             raise BundleBroken(f"{self.folder / REFERENCE} has no median of duration_ms", RESTORE) from error
 
     @cached_property
+    def reference(self) -> pl.DataFrame:
+        """Bins of every audio feature and of the answers (``feature`` is ``genre``) in the training data, and their shares."""
+        return self._table(REFERENCE).select("feature", "edges", "shares")
+
+    @cached_property
     def artist_labels(self) -> pl.DataFrame | None:
         """Counts of the training labels of known artists, where the bundle has them."""
         return self._table(ARTISTS) if ARTISTS in self.manifest.files else None
@@ -118,26 +123,67 @@ class Bundle:
             raise BundleBroken(f"{self.folder / name} is not a Parquet file", RESTORE) from error
 
 
-def shelf() -> dict[str, Path]:
-    """Return the folders of the bundles that ship, by name."""
-    return {path.parent.name: path.parent for path in sorted(assets.pretrained().glob(f"*/{MANIFEST}"))}
+def shelf(own: Path | None = None) -> dict[str, Path]:
+    """Return the folders of the bundles, by name: of one's own shelf, a folder of bundles, and those that ship."""
+    shelves = [assets.pretrained()] + ([own] if own is not None else [])
+    return {path.parent.name: path.parent for each in shelves for path in sorted(each.glob(f"*/{MANIFEST}"))}
 
 
-def champion() -> str:
-    """Return the name of the bundle that a job uses when it names none."""
-    return (assets.pretrained() / CHAMPION).read_text(encoding="ascii").strip()
+def champion(own: Path | None = None) -> str:
+    """Return the name of the bundle that a job uses when it names none: that of one's own shelf, else the shipped one.
+
+    Raises
+    ------
+    StorageError
+        The alias cannot be read.
+    """
+    alias = own / CHAMPION if own is not None and (own / CHAMPION).is_file() else assets.pretrained() / CHAMPION
+    try:
+        return alias.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{alias} cannot be read: {error}", "Promote a model again") from error
 
 
-def find(model: str | None) -> Path:
-    """Return the folder of a bundle, by the name of a shipped one or by path; None is the champion.
+def promote(model: str, own: Path) -> tuple[str, str]:
+    """Make a bundle the champion of one's own shelf, and return the names of the one before and of this one.
+
+    Raises
+    ------
+    BundleBroken
+        Its files are not what its manifest says, or a gate of its audit failed.
+    StorageError
+        The shelf cannot be written.
+    """
+    bundle = load(model, own)
+    failed = [str(gate.get("gate")) for gate in bundle.manifest.audit if not gate.get("passed")]
+    if failed:
+        raise BundleBroken(
+            f"{bundle.folder}: its audit failed at {', '.join(failed)}", "Find what leaks, and train again"
+        )
+    before = champion(own)
+    name = model if model in shelf(own) else str(bundle.folder.resolve())
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+        aside = own / f"{CHAMPION}.new"
+        aside.write_text(f"{name}\n", encoding="utf-8")
+        aside.replace(own / CHAMPION)
+    except OSError as error:
+        raise StorageError(
+            f"{own / CHAMPION} cannot be written: {error.strerror}", "Check the folder's permissions"
+        ) from error
+    return before, name
+
+
+def find(model: str | None, own: Path | None = None) -> Path:
+    """Return the folder of a bundle, by its name on one's own shelf or the shipped one, or by path; None is the champion.
 
     Raises
     ------
     UnknownModel
         There is no such bundle.
     """
-    model = model or champion()
-    shipped = shelf()
+    model = model or champion(own)
+    shipped = shelf(own)
     if model in shipped:
         return shipped[model]
     folder = Path(model)
@@ -152,8 +198,8 @@ def find(model: str | None) -> Path:
     )
 
 
-def load(model: str | None = None) -> Bundle:
-    """Find a bundle and verify its files against its manifest.
+def load(model: str | None = None, own: Path | None = None) -> Bundle:
+    """Find a bundle and verify its files against its manifest; ``own`` is one's own shelf, which comes first.
 
     Raises
     ------
@@ -162,7 +208,7 @@ def load(model: str | None = None) -> Bundle:
     BundleBroken
         The manifest cannot be read, is of another format, or a file is missing or changed.
     """
-    folder = find(model)
+    folder = find(model, own)
     path = folder / MANIFEST
     try:
         text = path.read_bytes()

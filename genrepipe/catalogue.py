@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def begin(database: Database, run_id: str, run_date: date) -> None:
     """Leave the run's identity where the SQL files find it: the temporary table ``run``."""
     database.execute(
-        "CREATE OR REPLACE TEMP TABLE run AS SELECT ?::VARCHAR AS run_id, ?::DATE AS run_date",
+        "CREATE OR REPLACE TEMP TABLE run AS "
+        "SELECT ?::VARCHAR AS run_id, ?::DATE AS run_date, current_localtimestamp()::TIMESTAMP AS started_at, 0::BIGINT AS predicted_before",
         [run_id, run_date],
     )
 
@@ -39,9 +40,20 @@ def take(database: Database) -> None:
         database.execute("DROP TABLE replacing")
     else:
         database.execute("INSERT INTO tracks BY NAME FROM incoming")
+    database.execute("CREATE OR REPLACE TEMP VIEW visible AS FROM tracks")
     database.view("clean/60_artist_profiles", "profiled")
     database.execute("DELETE FROM artist_profiles")
     database.execute("INSERT INTO artist_profiles BY NAME FROM profiled")
+    if database.value("SELECT count(*) FROM tracks CROSS JOIN run WHERE tracks.first_run_date > run.run_date"):
+        # An older date: its artists are as they were then, for this run alone.
+        database.execute(
+            "CREATE OR REPLACE TEMP VIEW visible AS SELECT tracks.* FROM tracks CROSS JOIN run "
+            "WHERE tracks.first_run_date <= run.run_date"
+        )
+        database.execute("CREATE OR REPLACE TEMP TABLE profiled_then AS FROM profiled")
+        database.execute("CREATE OR REPLACE TEMP VIEW profiles AS FROM profiled_then")
+    else:
+        database.execute("CREATE OR REPLACE TEMP VIEW profiles AS FROM artist_profiles")
 
 
 def prepare(database: Database, duration_ms: float | None) -> int:

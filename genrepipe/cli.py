@@ -6,9 +6,25 @@ from pathlib import Path
 
 import click
 
-from genrepipe import __version__, rendering
+from genrepipe import __version__, interrupts, rendering
 from genrepipe.errors import ContractBroken
-from genrepipe.options import ENCODING, MAP, OUTPUT, SOURCE, WAREHOUSE, Words, pairs, show
+from genrepipe.operations_commands import compare, labels, missing, promote, quarantine, rollback, run_job, verify
+from genrepipe.options import (
+    BUNDLES,
+    ENCODING,
+    FORCE,
+    FROM,
+    MAP,
+    OUTPUT,
+    RESULT_FILE,
+    SOURCE,
+    TO,
+    WAREHOUSE,
+    Words,
+    numbers,
+    pairs,
+    show,
+)
 from genrepipe.training_commands import audit, explore, train, train_with
 
 
@@ -33,6 +49,32 @@ def cli() -> None:
 )
 @click.option("--model", envvar="GENREPIPE_MODEL", help="A bundle's name or folder; without it, the champion.")
 @click.option("--dry-run", is_flag=True, help="Do everything but write.")
+@FORCE
+@click.option("--shadow", envvar="GENREPIPE_SHADOW", help="Score a second bundle beside, into shadow_predictions.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="CHECK=NUMBER",
+    help="Set the limit of a check: --limit flipped_percent=30.",
+)
+@click.option("--keep-days", type=click.IntRange(1), help="Forget run dates further than this behind the newest.")
+@BUNDLES
+@FROM
+@TO
+@click.option(
+    "--metrics-file",
+    type=click.Path(path_type=Path),
+    envvar="GENREPIPE_METRICS_FILE",
+    help="Write a Prometheus textfile.",
+)
+@click.option(
+    "--lineage-file",
+    type=click.Path(path_type=Path),
+    envvar="GENREPIPE_LINEAGE_FILE",
+    help="Append OpenLineage events.",
+)
+@RESULT_FILE
 @ENCODING
 @MAP
 @OUTPUT
@@ -42,23 +84,39 @@ def score(
     run_date: str | None,
     model: str | None,
     dry_run: bool,
+    force: bool,
+    shadow: str | None,
+    limits: tuple[str, ...],
+    keep_days: int | None,
+    bundles: Path | None,
+    first: str | None,
+    last: str | None,
+    metrics_file: Path | None,
+    lineage_file: Path | None,
+    result_file: str | None,  # noqa: ARG001  __main__ writes it, whatever the end
     encoding: str,
     mapping: tuple[str, ...],
     output: str,
 ) -> None:
     """Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, or file.duckdb::table.
 
+    With --from and --to every date between is run; {run_date} in SOURCE becomes each of them.
+
     \b
     Example:
         genrepipe score tracks.csv --warehouse warehouse.duckdb --run-date 2026-11-22
     """
-    from genrepipe import jobs
-    from genrepipe.console import reporter
+    with interrupts.deferred():
+        from genrepipe import jobs
+        from genrepipe.console import reporter
+        from genrepipe.telemetry import Telemetry
 
-    request = jobs.ScoreRequest(source, warehouse, run_date, model, "score", dry_run, encoding, pairs(mapping, "--map"))
-    with reporter() as say:
-        result = jobs.score(request, say)
-    show(result, output, rendering.score_text)
+        request = jobs.ScoreRequest(
+            source, warehouse, run_date, model, "score", dry_run, encoding, pairs(mapping, "--map"),
+            shadow, force, numbers(limits, "--limit"), keep_days, bundles,
+        )  # fmt: skip
+        with reporter() as say:
+            run_job(request, Telemetry(say, metrics_file, lineage_file=lineage_file), output, first, last)
 
 
 @cli.command()
@@ -105,7 +163,7 @@ def sample(rows: int, seed: int, out: Path) -> None:
 
 @cli.group(cls=Words)
 def models() -> None:
-    """List, show and verify the bundles that can score.
+    """List, show, verify, promote and compare the bundles that can score.
 
     \b
     Example:
@@ -114,18 +172,22 @@ def models() -> None:
 
 
 @models.command("list")
+@BUNDLES
 @OUTPUT
-def models_list(output: str) -> None:
-    """List the bundles that ship; * is the champion.
+def models_list(bundles: Path | None, output: str) -> None:
+    """List the bundles, your own and those that ship; * is the champion.
 
     \b
     Example:
         genrepipe models list --output json
     """
-    from genrepipe import bundles
+    from genrepipe import bundles as shelves
 
-    champion = bundles.champion()
-    found = [{"champion": name == champion, **rendering.facts(bundles.load(name))} for name in bundles.shelf()]
+    champion = shelves.champion(bundles)
+    found = [
+        {"champion": name == champion, **rendering.facts(shelves.load(name, bundles))}
+        for name in shelves.shelf(bundles)
+    ]
     show({"models": found}, output, rendering.models_text)
 
 
@@ -194,29 +256,50 @@ def query(sql: str, warehouse: Path, output: str) -> None:
 @cli.command()
 @click.argument("job_file", type=click.Path(path_type=Path))
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the job file.")
+@FROM
+@TO
+@FORCE
+@RESULT_FILE
 @OUTPUT
-def run(job_file: Path, settings: tuple[str, ...], output: str) -> None:
+def run(
+    job_file: Path,
+    settings: tuple[str, ...],
+    first: str | None,
+    last: str | None,
+    force: bool,
+    result_file: str | None,  # noqa: ARG001  __main__ writes it, whatever the end
+    output: str,
+) -> None:
     """Run a job file. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
 
     \b
     Example:
         genrepipe run jobs/score_nightly.yaml --set run_date=2026-11-22
     """
-    from genrepipe import jobs
-    from genrepipe.console import reporter
     from genrepipe.settings import ScoreJob, load
 
     job = load(job_file, pairs(settings, "--set"))
-    if isinstance(job, ScoreJob):
+    if not isinstance(job, ScoreJob):
+        result = train_with(job.source, job.out, job.models, job.seed, job.tune, job.encoding, job.map)
+        show(result, output, rendering.train_text)
+        return
+    with interrupts.deferred():
+        from genrepipe import jobs
+        from genrepipe.console import reporter
+        from genrepipe.telemetry import Telemetry
+
         request = jobs.ScoreRequest(
-            job.source, job.warehouse, job.run_date, job.model, job.name, False, job.encoding, job.map
-        )
+            job.source, job.warehouse, job.run_date, job.model, job.name, False, job.encoding, job.map,
+            job.shadow, force, job.limits, job.keep_days, job.bundles,
+        )  # fmt: skip
         with reporter() as say:
-            result = jobs.score(request, say)
-        show(result, output, rendering.score_text)
-    else:
-        show(
-            train_with(job.source, job.out, job.models, job.seed, job.tune, job.encoding, job.map),
-            output,
-            rendering.train_text,
-        )
+            telemetry = Telemetry(
+                say, job.metrics_file, job.ping_start, job.ping_success, job.ping_failure, job.lineage_file
+            )
+            run_job(request, telemetry, output, first, last)
+
+
+for command in (missing, rollback, quarantine, labels, verify):
+    cli.add_command(command)
+for command in (promote, compare):
+    models.add_command(command)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 class Reporter(Protocol):
     """Follows a job."""
 
+    def begin(self, run_id: str, job: str, run_date: str) -> None:
+        """Learn which run it is that is followed."""
+
+    def stage(self, stage: str) -> None:
+        """Say that a stage of a run begins."""
+
     def note(self, event: str, **facts: Any) -> None:
         """Say something once."""
 
@@ -22,6 +28,12 @@ class Reporter(Protocol):
 
 class Silent:
     """Says nothing; for library use."""
+
+    def begin(self, run_id: str, job: str, run_date: str) -> None:
+        """Say nothing."""
+
+    def stage(self, stage: str) -> None:
+        """Say nothing."""
 
     def note(self, event: str, **facts: Any) -> None:
         """Say nothing."""
@@ -47,6 +59,14 @@ class LogLines:
         )
         self._log = structlog.get_logger()
 
+    def begin(self, run_id: str, job: str, run_date: str) -> None:
+        """Put the run's identity on every line from here."""
+        self._log = self._log.bind(run_id=run_id, job=job, run_date=run_date)
+
+    def stage(self, stage: str) -> None:
+        """Write one line."""
+        self._log.info("stage", stage=stage)
+
     def note(self, event: str, **facts: Any) -> None:
         """Write one line."""
         self._log.info(event, **facts)
@@ -69,6 +89,12 @@ class Bars:
             console=Console(stderr=True),
         )  # fmt: skip
         self._tasks: dict[str, Any] = {}
+
+    def begin(self, run_id: str, job: str, run_date: str) -> None:
+        """Say nothing: the result names the run."""
+
+    def stage(self, stage: str) -> None:
+        """Say nothing: the bars show it."""
 
     def note(self, event: str, **facts: Any) -> None:
         """Print one line above the bars."""

@@ -3,8 +3,7 @@
 A contract is read by the same words everywhere: the rules say which rows are quarantined (as SQL, where the
 rows are), what pandera proves about the others (``checks``), and how the warehouse's tables are declared and
 described. A key that this module does not know is an error, since a rule that is silently ignored is no rule.
-What a table as a whole promises (``duplicateValues``, ``rowCount``, a query) is held by ``sql/audits``, by
-``checks.prove_distributions`` and by ``landing.check_breaker``; the document states it for those who read.
+What a table as a whole promises is a query with a limit (``verdicts`` runs it), or is held by ``sql/audits``.
 
 Standard: Open Data Contract Standard v3.1.0, https://bitol-io.github.io/open-data-contract-standard/
 """
@@ -67,6 +66,12 @@ class Quality(_Document):
     unit: str = "rows"
     severity: Literal["error", "warning"] = "error"
     dimension: str | None = None
+
+    @property
+    def limit(self) -> float:
+        """What the answer of the query may be at most."""
+        limit = self.mustBe if self.mustBe is not None else self.mustBeLessOrEqualTo
+        return 0.0 if limit is None else limit
 
 
 class Item(_Document):
@@ -136,6 +141,11 @@ class Table(_Document):
     def custom(self, key: str) -> Any:
         """Return the value of a custom property, or None."""
         return next((p.value for p in self.customProperties if p.property == key), None)
+
+    @property
+    def limits(self) -> dict[str, Quality]:
+        """The rules of the table as a whole that a query answers, by id."""
+        return {rule.id: rule for rule in self.quality if rule.query is not None}
 
     @property
     def rules(self) -> list[Rule]:

@@ -6,16 +6,17 @@ transaction at the end: a reader, or a killed run, never leaves half of it.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 
-from genrepipe import assets
+from genrepipe import assets, interrupts
 from genrepipe.errors import (
     INTERRUPTED,
     GenrepipeError,
@@ -57,9 +58,11 @@ class _ArrowStream:
 class Database:
     """One DuckDB connection, whose errors are ours."""
 
-    def __init__(self, path: Path | None, plan: Plan, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path | None, plan: Plan, *, read_only: bool = False, stands_for: Path | None = None
+    ) -> None:
         self.path = path
-        self._new = path is not None and not path.exists()
+        self.stands_for = stands_for or path  # the name that users know the file by
         if path is not None:
             _refuse_unusable(path, read_only=read_only)
         config: dict[str, Any] = {
@@ -73,8 +76,11 @@ class Database:
         }
         if path is None or not read_only:
             config["storage_compatibility_version"] = STORAGE_VERSION
-        if path is None:
-            config["temp_directory"] = str(Path(tempfile.gettempdir()) / "genrepipe.tmp")
+        # Beside the file, so that what a killed run leaves is found; DuckDB makes it when it needs it.
+        self.scratch = (
+            Path(tempfile.gettempdir(), f"genrepipe.{os.getpid()}.tmp") if path is None else Path(f"{path}.tmp")
+        )
+        config["temp_directory"] = str(self.scratch)
         with _our_errors(path):
             self._connection = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
             self._connection.execute("SET TimeZone = 'UTC'") if _has_time_zones(self._connection) else None
@@ -105,9 +111,10 @@ class Database:
 
     def insert(self, table: str, frame: pl.DataFrame, select: str = "*") -> None:
         """Append a frame to a table, by column name; ``select`` may add columns."""
-        batch = _ArrowStream(frame)  # noqa: F841  the statement finds it by its name
+        # A relation, since a scan of the variable by its name is external access too, see ``seal``.
         with _our_errors(self.path):
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT {select} FROM batch")
+            rows = self._connection.from_arrow(_ArrowStream(frame))
+            rows.query("batch", f"INSERT INTO {table} BY NAME SELECT {select} FROM batch")
 
     def macros(self) -> None:
         """Declare the macros that the SQL files share."""
@@ -128,9 +135,18 @@ class Database:
         try:
             yield
         except BaseException:
-            self.execute("ROLLBACK")
+            with suppress(duckdb.Error, GenrepipeError):  # after a full disk there may be nothing to roll back
+                self.execute("ROLLBACK")
             raise
         self.execute("COMMIT" if commit else "ROLLBACK")
+
+    def interrupt(self) -> None:
+        """Stop what is running; a statement that is stopped raises ``Interrupted``."""
+        self._connection.interrupt()
+
+    def seal(self) -> None:
+        """Give up access to every file but the warehouse's own; there is no way back."""
+        self.execute("SET enable_external_access = false")
 
     def close(self) -> None:
         """Close the connection; what was committed is on disk after it."""
@@ -140,10 +156,8 @@ class Database:
     def __enter__(self) -> Database:
         return self
 
-    def __exit__(self, kind: object, *exception: object) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
-        if kind is not None and self._new and self.path is not None:
-            self.path.unlink(missing_ok=True)  # a failed first run leaves no empty warehouse behind
 
 
 def _has_time_zones(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -186,7 +200,7 @@ def _our_errors(path: Path | None, source: str = "") -> Iterator[None]:
         yield
     except RuntimeError as error:
         if "interrupted" in str(error).lower():
-            raise Interrupted("Interrupted", INTERRUPTED) from error
+            raise interrupts.received() or Interrupted("Interrupted", INTERRUPTED) from error
         raise
     except duckdb.Error as error:
         raise _translate_source(error, source) if source else _translate(error, path) from error
@@ -196,7 +210,7 @@ def _translate_source(error: duckdb.Error, source: str) -> GenrepipeError | duck
     text = re.sub(r"^[\w ]*Error: ", "", str(error)).splitlines()[0]
     lowered = str(error).lower()
     if isinstance(error, duckdb.InterruptException):
-        return Interrupted("Interrupted", INTERRUPTED)
+        return interrupts.received() or Interrupted("Interrupted", INTERRUPTED)
     if "no space left" in lowered or "out of memory" in lowered:
         return StorageError(f"Reading {source}: {text}", "Free disk space or memory, then run again")
     if "invalid unicode" in lowered or "not utf-8" in lowered or "invalid encoding" in lowered:
@@ -220,7 +234,7 @@ def _translate(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckd
     text = str(error).splitlines()[0]
     lowered = str(error).lower()
     if isinstance(error, duckdb.InterruptException):
-        return Interrupted("Interrupted", INTERRUPTED)
+        return interrupts.received() or Interrupted("Interrupted", INTERRUPTED)
     if "could not set lock" in lowered or "conflicting lock" in lowered:
         holder = re.search(r"lock is held in (.+?)(?:\. |$)", str(error))
         who = f" ({holder.group(1)})" if holder else ""

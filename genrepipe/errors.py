@@ -15,6 +15,7 @@
     · WarehouseUnusable         the file is not a warehouse that this version can use
     · ExtraMissing              a package of an extra is not installed
   x Interrupted            130  stopped by the user
+    x Terminated           143  stopped by the system
 
 Every message is one line: what is wrong, where, and what to do.
 """
@@ -101,6 +102,12 @@ class Interrupted(GenrepipeError):
     """The run was stopped by the user."""
 
     exit_code = 130
+
+
+class Terminated(Interrupted):
+    """The run was stopped by the system: an eviction, a shutdown, ``docker stop``."""
+
+    exit_code = 143
 
 
 INTERRUPTED = "What had not been published is rolled back; run again, a published run is recognised"

@@ -87,19 +87,42 @@ def land(database: Database, source: Source) -> tuple[Arrival, list[str]]:
     return _count(database), notes
 
 
-def check_breaker(database: Database, arrival: Arrival, where: str) -> None:
-    """Stop the run where the source as a whole breaks the contract; ``catalogue.begin`` has named the run.
+def check_arrived(arrival: Arrival, where: str) -> None:
+    """Stop where there is nothing to score.
 
     Raises
     ------
     SourceShapeError
         There is no row.
-    TooManyRejected
-        More rows are quarantined than the contract allows.
     """
-    limit = contracts.load("source_tracks").table.custom("maxQuarantinedPercent")
     if arrival.received == arrival.empty:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
+
+
+def leave_counts(database: Database, arrival: Arrival, source_sha256: str, age_hours: float, job: str) -> None:
+    """Leave what the contract's queries ask for: the table ``arrival`` of one row, and ``recent`` run dates of the job."""
+    database.execute(
+        "CREATE OR REPLACE TEMP TABLE arrival AS SELECT ?::BIGINT AS received, ?::BIGINT AS accepted, ?::BIGINT AS quarantined, "
+        "?::BIGINT AS duplicates, ?::BIGINT AS empty, ?::VARCHAR AS source_sha256, ?::DOUBLE AS source_age_hours",
+        [*counts(arrival).values(), source_sha256, age_hours],
+    )
+    database.execute(
+        "CREATE OR REPLACE TEMP TABLE recent AS SELECT runs.run_date, received, source_sha256 FROM runs CROSS JOIN run "
+        "WHERE status = 'published' AND action = 'score' AND job = ? AND runs.run_date < run.run_date "
+        "QUALIFY row_number() OVER (PARTITION BY runs.run_date ORDER BY finished_at DESC) = 1 ORDER BY runs.run_date DESC LIMIT 7",
+        [job],
+    )
+
+
+def check_breaker(database: Database, arrival: Arrival, where: str, limit: float | None = None) -> None:
+    """Stop where too many rows are quarantined; ``catalogue.begin`` has named the run. ``limit``, in percent, is by default the contract's.
+
+    Raises
+    ------
+    TooManyRejected
+        The message names the most frequent reason.
+    """
+    limit = contracts.load("source_tracks").table.limits["quarantined_percent"].limit if limit is None else limit
     if arrival.quarantined_percent > limit:
         database.view("clean/90_quarantined")
         most = reasons(database, examples=1)[0]
@@ -108,7 +131,7 @@ def check_breaker(database: Database, arrival: Arrival, where: str) -> None:
             remedy = "If the file is Latin-1, add --encoding latin-1"
         raise TooManyRejected(
             f"{where}: {arrival.quarantined:,} of {arrival.received - arrival.empty:,} rows ({arrival.quarantined_percent:.1f} %) "
-            f"break the contract, the limit is {limit} %; most often {most['reason']} ({most['rows']:,} rows)",
+            f"break the contract, the limit is {limit:g} %; most often {most['reason']} ({most['rows']:,} rows)",
             remedy,
         )
 
@@ -169,7 +192,7 @@ def _insert_rows(
     database: Database, part: Part, source: Source, header: list[str], positions: dict[str, int | None], table: str,
     *, first: bool, rewrite: bool,
 ) -> None:  # fmt: skip
-    with parts.readable(part, rewrite=rewrite) as readable:
+    with parts.readable(part, database.scratch, rewrite=rewrite) as readable:
         relation, names = parts.relation(readable, source, header, table)
         cells = ", ".join(
             f"{f'CAST({identifier(names[at])} AS VARCHAR)' if at is not None else 'NULL::VARCHAR'} AS {identifier(column)}"

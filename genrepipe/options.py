@@ -44,6 +44,25 @@ WAREHOUSE = click.option(
 )
 
 
+BUNDLES = click.option(
+    "--bundles",
+    type=click.Path(path_type=Path),
+    envvar="GENREPIPE_BUNDLES",
+    help="Your own shelf of bundles, which comes before those that ship.",
+)
+FROM = click.option("--from", "first", help="Fill in every run date from this one, YYYY-MM-DD.")
+TO = click.option("--to", "last", help="The last run date to fill in.")
+FORCE = click.option("--force", is_flag=True, help="Score again what is already published from the same input.")
+RESULT_FILE = click.option(
+    "--result-file",
+    type=click.Path(),
+    envvar="GENREPIPE_RESULT_FILE",
+    help="Leave the JSON result there, whatever the end.",
+)
+
+shown: list[dict[str, Any]] = []  # what was printed, for the result file
+
+
 class Words(click.Group):
     """Names the nearest command where one is mistyped, and lists commands in the order of a first hour."""
 
@@ -75,6 +94,18 @@ def pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
     return found
 
 
+def numbers(texts: tuple[str, ...], flag: str) -> dict[str, float]:
+    """Return KEY=NUMBER texts as a mapping, or say which is none."""
+    found = {}
+    for key, text in pairs(texts, flag).items():
+        try:
+            found[key] = float(text)
+        except ValueError:
+            raise UsageError(f"{flag} {key}={text}: {text!r} is not a number", f"Write it as {flag} {key}=10") from None
+    return found
+
+
 def show(result: dict[str, Any], output: str, render: Callable[[dict[str, Any]], str]) -> None:
-    """Print a result as JSON, or as its renderer words it."""
-    click.echo(json.dumps(result, ensure_ascii=False) if output == "json" else render(result))
+    """Print a result as JSON, or as its renderer words it, and keep it for the result file."""
+    shown.append(result)
+    click.echo(json.dumps(result, ensure_ascii=False, default=str) if output == "json" else render(result))

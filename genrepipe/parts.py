@@ -29,12 +29,13 @@ PARSE_FAILURES = {
 
 
 @contextmanager
-def readable(part: Part, *, rewrite: bool) -> Iterator[Part]:
+def readable(part: Part, scratch: Path, *, rewrite: bool) -> Iterator[Part]:
     """Yield a part that DuckDB's reader takes; where lines end in more than one way, a copy in which they do not."""
     if not rewrite:
         yield part
         return
-    with tempfile.NamedTemporaryFile(suffix=".csv") as copy:
+    scratch.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile(suffix=".csv", dir=scratch) as copy:
         sources.with_line_feeds(part.path, copy)  # type: ignore[arg-type]
         copy.flush()
         yield replace(part, path=Path(copy.name))
@@ -46,7 +47,7 @@ class attached:  # noqa: N801  used as a context manager
     def __init__(self, database: Database, part: Part) -> None:
         self.database, self.part = database, part
         # The warehouse's own tables can be a source too; a file cannot be attached to itself.
-        own = database.path is not None and part.kind == "table" and part.path.samefile(database.path)
+        own = database.stands_for is not None and part.kind == "table" and _same(part.path, database.stands_for)
         self.attach = part.kind == "table" and not own
 
     def __enter__(self) -> str:
@@ -59,6 +60,10 @@ class attached:  # noqa: N801  used as a context manager
     def __exit__(self, *_: object) -> None:
         if self.attach:
             self.database.execute("DETACH source_file")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.exists() and one.samefile(other)
 
 
 def _escaped(part: Part) -> str:

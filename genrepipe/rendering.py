@@ -29,6 +29,8 @@ def score_text(result: dict[str, Any]) -> str:
             f"+ {result['duplicates']:,} duplicates + {result['empty']:,} empty"
         ),
         f"  imputed    {imputed}",
+        *([f"  flips      {result['flips']:,} tracks have another genre than before"] if result["flips"] else []),
+        *([f"  warnings   {', '.join(result['warnings'])}"] if result["warnings"] else []),
         f"  took       {result['seconds']:.2f} s, {result['rows_per_second']:,} rows/s",
     ]
     if result["status"] != "dry run":
@@ -45,6 +47,113 @@ def score_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def backfill_text(result: dict[str, Any]) -> str:
+    """Say what became of each run date."""
+    lines = []
+    for run in result["runs"]:
+        said = (
+            run["message"]
+            if run["status"] == "failed"
+            else f"{run['predicted']:,} predicted, {run['quarantined']:,} quarantined"
+        )
+        lines.append(f"{run['run_date']}  {run['status']:<18} {plain(said)}")
+    return "\n".join(lines)
+
+
+def rollback_text(result: dict[str, Any]) -> str:
+    """Say which run's generation is served now."""
+    return f"{result['warehouse']} is as run {result['to_run']} left it; run {result['from_run']} is undone, and once more would bring it back"
+
+
+def missing_text(result: dict[str, Any]) -> str:
+    """List the dates, one a line, as shells like it."""
+    return "\n".join(result["missing"]) or f"none of {result['dates']} dates is missing"
+
+
+def again_text(result: dict[str, Any]) -> str:
+    """Say whether a run's answers are the same."""
+    later = (
+        f"; {result['later_runs']} later runs may have changed what is known of artists" if result["later_runs"] else ""
+    )
+    return (
+        f"{result['status']}: {result['compared']:,} of {result['tracks']:,} tracks of run {result['run_id']} scored again; probabilities differ by at "
+        f"most {result['largest_difference']:.2g} (tolerance {result['tolerance']:g}), {result['genres_differ']:,} genres differ{later}"
+    )
+
+
+def labels_text(result: dict[str, Any]) -> str:
+    """Say how good each run date's predictions were."""
+    counts = (
+        f"{result['received']:,} received = {result['labelled']:,} tracks labelled + {result['unknown_tracks']:,} unknown tracks "
+        f"+ {result['repeated']:,} repeated + {result['not_labels']:,} that are no label"
+    )
+    return "\n".join([counts, *(f"{m['run_date']}  {_measured(m)}" for m in result["performance"])])
+
+
+def _measured(m: dict[str, Any]) -> str:
+    return f"{m['role']:<7} {m['model']:<19} {m['tracks']:>9,} labelled tracks  accuracy {m['accuracy']:.4f}  AUROC macro {_number(m['macro_auroc'])}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def quarantine_text(result: dict[str, Any]) -> str:
+    """Show open rows by run date and rule, with a few examples."""
+    lines = []
+    for group in result["groups"]:
+        lines.append(f"{group['run_date']}  {group['rows']:>8,}  {plain(group['reason'])}")
+        lines += [
+            f"{'':>22}{example['id']}  {plain(example['file'])} row {example['row']}" for example in group["examples"]
+        ]
+    return "\n".join(lines) or "nothing is quarantined"
+
+
+def quarantined_row_text(result: dict[str, Any]) -> str:
+    """Show one row, a cell a line."""
+    lines = [
+        f"{plain(result['file'])} row {result['row_number']} of {result['run_date']}, {'resolved by ' + result['resolved_by'] if result['resolved_by'] else 'open'}"
+    ]
+    lines += [f"  broken: {plain(reason)}" for reason in result["reasons"]]
+    received = result["received"]
+    cells = received.items() if isinstance(received, dict) else [("line", received)]
+    return "\n".join([*lines, *(f"  {name:<17} {plain(value)}" for name, value in cells if value is not None)])
+
+
+def exported_text(result: dict[str, Any]) -> str:
+    """Say where the rows are, and how they come back."""
+    return f"{result['file']}: {result['rows']:,} rows; correct them, then: genrepipe quarantine replay {result['file']} with the same --run-date and --warehouse"
+
+
+def replay_text(result: dict[str, Any]) -> str:
+    """Say what became of corrected rows."""
+    return (
+        f"{result['run_date']}  {result['status']}: {result['received']:,} = {result['predicted']:,} predicted + {result['quarantined']:,} quarantined again "
+        f"+ {result['duplicates']:,} duplicates + {result['empty']:,} empty, with {result['model']} {result['model_version']}; "
+        f"{result['resolved']:,} rows resolved, {result['open']:,} open"
+    )
+
+
+def promoted_text(result: dict[str, Any]) -> str:
+    """Say who is champion now."""
+    return f"{result['champion']} is the champion of {result['bundles']}, after {result['before']}; jobs with --bundles {result['bundles']} use it"
+
+
+def compare_text(result: dict[str, Any]) -> str:
+    """Show where two bundles disagree, the most frequent first."""
+    lines = [
+        f"{result['run_date']}  {result['shadow']} agrees with {result['model']} on {result['agreement']:.2%} of {result['tracks']:,} tracks"
+    ]
+    lines += [f"  {_measured(m)}" for m in result["performance"]]
+    lines += [f"  {flip['tracks']:>8,}  {flip['served']} → {flip['shadow']}" for flip in result["flips"][:10]]
+    return "\n".join(lines)
+
+
+def plain(value: object) -> str:
+    """Return text as a terminal may show it: what would move its cursor, or worse, is replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
 def validate_text(result: dict[str, Any]) -> str:
     """Say how a source keeps its contract, with a few examples for each broken rule."""
     lines = [
@@ -56,8 +165,8 @@ def validate_text(result: dict[str, Any]) -> str:
         *result["notes"],
     ]
     for reason in result["reasons"]:
-        lines.append(f"  {reason['rows']:>8,}  {reason['reason']}")
-        lines += [f"            {example['file']} row {example['row']}" for example in reason["examples"]]
+        lines.append(f"  {reason['rows']:>8,}  {plain(reason['reason'])}")
+        lines += [f"            {plain(example['file'])} row {example['row']}" for example in reason["examples"]]
     return "\n".join(lines)
 
 
@@ -179,4 +288,4 @@ def _print_table(frame: pl.DataFrame) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)

@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from genrepipe import __version__, contracts
+from genrepipe import __version__, contracts, interrupts
 from genrepipe.errors import OutputBroken, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from genrepipe.bundles import Bundle
+    from genrepipe.console import Reporter
     from genrepipe.database import Database
     from genrepipe.landing import Arrival
+    from genrepipe.verdicts import Verdict
 
 
 def parse_date(text: str | None) -> date:
@@ -40,9 +44,33 @@ class Run:
 
     job: str
     run_date: date
+    action: str = "score"
     run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(3)}")
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     clock: float = field(default_factory=time.perf_counter)
+    stages: dict[str, float] = field(default_factory=dict)
+    _begun: list[tuple[str, float]] = field(default_factory=list)
+
+    def identity(self) -> dict[str, str]:
+        """Return what the lock file says of the run."""
+        return {
+            "run_id": self.run_id, "job": self.job, "run_date": self.run_date.isoformat(), "action": self.action,
+            "started_at": self.started_at.isoformat(),
+        }  # fmt: skip
+
+    def enter(self, stage: str, say: Reporter) -> None:
+        """Begin a stage of the run, and end the one before."""
+        self.close_stages()
+        interrupts.check()
+        self._begun.append((stage, time.perf_counter()))
+        say.stage(stage)
+
+    def close_stages(self) -> dict[str, float]:
+        """End the stage that runs, and return the seconds of each."""
+        if self._begun:
+            stage, since = self._begun.pop()
+            self.stages[stage] = round(time.perf_counter() - since, 4)
+        return self.stages
 
     @property
     def seconds(self) -> float:
@@ -75,62 +103,104 @@ class Tally:
             )
 
 
+COUNTS = ("received", "predicted", "quarantined", "duplicates", "empty", "imputed_duration_ms", "imputed_tempo")
+
+
 def already_published(database: Database, run: Run, bundle: Bundle, source_sha256: str) -> dict[str, Any] | None:
-    """Return the ledger line that published this date last, if it was this job with the same input and bundle."""
-    columns = [
-        "run_id",
-        "received",
-        "predicted",
-        "quarantined",
-        "duplicates",
-        "empty",
-        "imputed_duration_ms",
-        "imputed_tempo",
-    ]
+    """Return the ledger line that published this date last, if it was this job with the same input and bundle.
+
+    A replay of corrected rows is recognised beside the run that it corrects. A date whose predictions were trimmed is
+    no longer published.
+    """
     rows = database.rows(
-        f"SELECT job, model_sha256, source_sha256, contract_versions, {', '.join(columns)} FROM runs "
-        "WHERE run_date = ? AND status = 'published' ORDER BY finished_at DESC LIMIT 1",
-        [run.run_date],
+        f"SELECT job, model_sha256, source_sha256, contract_versions, run_id, {', '.join(COUNTS)} FROM runs "
+        "WHERE run_date = ? AND status = 'published' AND action = ? ORDER BY finished_at DESC LIMIT 1",
+        [run.run_date, run.action],
     )
     if not rows or rows[0][:4] != (run.job, bundle.sha256, source_sha256, json.dumps(contracts.versions())):
         return None
-    return dict(zip(columns, rows[0][4:], strict=True))
+    known = dict(zip(("run_id", *COUNTS), rows[0][4:], strict=True))
+    stands = database.value("SELECT count(*) FROM (FROM predictions WHERE run_date = ? LIMIT 1)", [run.run_date])
+    return known if stands or not known["predicted"] else None
 
 
-def enter(database: Database, run: Run, bundle: Bundle, tally: Tally, sources: list[str], source_sha256: str) -> None:
-    """Write a published run into the ledger, and its bundle into the table of bundles."""
+def line(run: Run, status: str, **facts: Any) -> dict[str, Any]:
+    """Return a line of the ledger: what is not among ``facts`` is zero, or not known."""
+    return {
+        "run_id": run.run_id, "job": run.job, "run_date": run.run_date, "status": status, "action": run.action,
+        "sources": [], "contract_versions": json.dumps(contracts.versions()), "withheld": 0, "exit_code": 0,
+        **dict.fromkeys(COUNTS, 0),
+        "started_at": run.started_at, "finished_at": datetime.now(UTC).replace(tzinfo=None), "seconds": run.seconds,
+        "genrepipe_version": __version__, **facts,
+    }  # fmt: skip
+
+
+def of_bundle(bundle: Bundle) -> dict[str, Any]:
+    """Return the columns of the ledger that name a bundle."""
     manifest = bundle.manifest
-    now = datetime.now(UTC).replace(tzinfo=None)
-    line = {
-        "run_id": run.run_id, "job": run.job, "run_date": run.run_date, "status": "published",
-        "model": manifest.name, "model_version": manifest.version, "model_sha256": bundle.sha256,
-        "sources": sources, "source_sha256": source_sha256, "contract_versions": json.dumps(contracts.versions()),
+    return {"model": manifest.name, "model_version": manifest.version, "model_sha256": bundle.sha256}
+
+
+def of_tally(tally: Tally) -> dict[str, Any]:
+    """Return the columns of the ledger that count rows."""
+    return {
         "received": tally.arrival.received, "predicted": tally.predicted, "quarantined": tally.arrival.quarantined,
         "duplicates": tally.arrival.duplicates, "empty": tally.arrival.empty,
         "imputed_duration_ms": tally.imputed["duration_ms"], "imputed_tempo": tally.imputed["tempo"],
-        "started_at": run.started_at, "finished_at": now, "seconds": run.seconds, "genrepipe_version": __version__,
     }  # fmt: skip
+
+
+def enter(database: Database, line: Mapping[str, Any]) -> None:
+    """Write a line into the ledger."""
     _insert(database, "runs", line)
-    if not database.value("SELECT count(*) FROM bundles WHERE model_sha256 = ?", [bundle.sha256]):
-        used = {
-            "model_sha256": bundle.sha256, "model": manifest.name, "model_version": manifest.version, "kind": manifest.kind,
-            "labels": list(manifest.labels), "metrics": json.dumps(manifest.metrics), "first_used_at": now,
-        }  # fmt: skip
-        _insert(database, "bundles", used)
 
 
-def check(database: Database, run: Run, name: str, sentence: str, observed: float, allowed: float | None) -> bool:
-    """Write one check and its verdict, and return whether it passed."""
-    passed = observed <= (allowed or 0)
-    line = {
-        "run_id": run.run_id, "run_date": run.run_date, "name": name, "sentence": sentence,
-        "observed": float(observed), "allowed": allowed, "verdict": "passed" if passed else "failed",
+def enter_abandoned(database: Database, said: Mapping[str, Any] | None) -> None:
+    """Write the line of a run that could not write its own: it was killed, or the disk was full.
+
+    ``said`` is what the lock file holds; other than a whole line is let be.
+    """
+    if said is None or not {"run_id", "run_date", "job"} <= set(said):
+        return
+    if database.value("SELECT count(*) FROM runs WHERE run_id = ?", [said["run_id"]]):
+        return
+    run = Run(str(said["job"]), date.fromisoformat(said["run_date"]), str(said.get("action", "score")), str(said["run_id"]),
+              datetime.fromisoformat(said["started_at"]))  # fmt: skip
+    ended = {
+        "status": "killed",
+        "exit_code": None,
+        "error": "The run ended without a word: killed, or the machine stopped.",
+    }
+    ended |= {key: said[key] for key in ("status", "exit_code", "error") if key in said}
+    status = str(ended.pop("status"))
+    _insert(database, "runs", line(run, status, **ended, seconds=0.0))
+
+
+def keep_bundle(database: Database, bundle: Bundle) -> None:
+    """Write a bundle into the table of bundles, or where it was found now."""
+    manifest = bundle.manifest
+    if database.value("SELECT count(*) FROM bundles WHERE model_sha256 = ?", [bundle.sha256]):
+        database.execute("UPDATE bundles SET folder = ? WHERE model_sha256 = ?", [str(bundle.folder), bundle.sha256])
+        return
+    used = {
+        "model_sha256": bundle.sha256, "model": manifest.name, "model_version": manifest.version, "kind": manifest.kind,
+        "labels": list(manifest.labels), "metrics": json.dumps(manifest.metrics),
+        "first_used_at": datetime.now(UTC).replace(tzinfo=None), "folder": str(bundle.folder),
     }  # fmt: skip
-    _insert(database, "checks", line)
-    return passed
+    _insert(database, "bundles", used)
 
 
-def _insert(database: Database, table: str, line: dict[str, Any]) -> None:
+def keep_verdicts(database: Database, run: Run, verdicts: Iterable[Verdict]) -> None:
+    """Write what was checked."""
+    for verdict in verdicts:
+        found = {
+            "run_id": run.run_id, "run_date": run.run_date, "name": verdict.name, "sentence": verdict.sentence,
+            "observed": verdict.observed, "allowed": verdict.allowed, "verdict": verdict.word,
+        }  # fmt: skip
+        _insert(database, "checks", found)
+
+
+def _insert(database: Database, table: str, line: Mapping[str, Any]) -> None:
     names = ", ".join(contracts.identifier(name) for name in line)
     marks = ", ".join("?" for _ in line)
     database.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(line.values()))

@@ -182,7 +182,7 @@ def make(rows: int, seed: int) -> pl.DataFrame:
         [[None] * table.width] * max(1, round(rows * facts["empty_rate"])), schema=table.schema, orient="row"
     )
     order = rng.permutation(rows + len(empty))
-    columns = contracts.load("source_tracks").table.columns
+    columns = [name for name in contracts.load("source_tracks").table.columns if name != "quarantine_id"]
     return pl.concat([table, empty])[order].select(columns)
 
 

@@ -45,6 +45,15 @@ class ScoreJob(_Job):
     warehouse: Path
     run_date: Annotated[str | None, BeforeValidator(_dated)] = None
     model: str | None = None
+    bundles: Path | None = None
+    shadow: str | None = None
+    keep_days: int | None = Field(default=None, ge=1)
+    limits: dict[str, float] = Field(default_factory=dict)
+    metrics_file: Path | None = None
+    lineage_file: Path | None = None
+    ping_start: str | None = None
+    ping_success: str | None = None
+    ping_failure: str | None = None
 
 
 class TrainJob(_Job):

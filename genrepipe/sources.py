@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import gzip
 import hashlib
+import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -264,6 +265,29 @@ def with_line_feeds(path: Path, out: BinaryIO) -> None:
             kept = chunk[-1:] if chunk.endswith(b"\r") else b""  # its line feed may come with the next chunk
             out.write(chunk[: len(chunk) - len(kept)].replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
     out.write(kept.replace(b"\r", b"\n"))
+
+
+def stamps(source: Source) -> list[tuple[int, int]]:
+    """Return size and time of change, in nanoseconds, of each part's file, to see whether one changes while it is read.
+
+    Raises
+    ------
+    SourceMissing
+        A file is gone.
+    """
+    found = []
+    for part in source.parts:
+        try:
+            seen = part.path.stat()
+        except OSError as error:
+            raise SourceMissing(f"{part.name}: {error.strerror}", "Check the path, or wait for the file") from error
+        found.append((seen.st_size, seen.st_mtime_ns))
+    return found
+
+
+def age_hours(source: Source) -> float:
+    """Return the hours since the newest file of a source was written."""
+    return max(0.0, (time.time() - max(changed for _, changed in stamps(source)) / 1e9) / 3600)
 
 
 def digest(path: Path) -> str:

@@ -15,36 +15,11 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.resources import Plan
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
+# What a column is in the rows that an older layout left.
+DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
 DERIVED = ("artist_profiles",)  # made anew by every run, so an older layout of them is simply dropped
 VIEWS = ("predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
-
-
-def open_warehouse(path: Path, plan: Plan) -> Database:
-    """Open a warehouse for writing; its tables are made where they are missing.
-
-    Raises
-    ------
-    WarehouseBusy
-        Another process has it open.
-    WarehouseUnusable
-        It is a folder, not a DuckDB file, laid out by a newer version, or has tables of our names that are not ours.
-    StorageError
-        It cannot be read or written.
-    """
-    new = not path.exists()
-    try:
-        database = Database(path, plan)
-        try:
-            lay_out(database)
-        except BaseException:
-            database.close()
-            raise
-    except BaseException:
-        if new:
-            path.unlink(missing_ok=True)
-        raise
-    return database
 
 
 def open_memory(plan: Plan, catalogue: Path | None = None) -> Database:
@@ -55,10 +30,11 @@ def open_memory(plan: Plan, catalogue: Path | None = None) -> Database:
         with Database(catalogue, plan, read_only=True) as existing:
             _refuse_foreign(existing)
         database.execute(f"ATTACH {literal(str(catalogue))} AS catalogue (READ_ONLY)")
-        if database.value(
-            "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'catalogue' AND table_name = 'tracks'"
-        ):
-            database.execute("INSERT INTO tracks BY NAME FROM catalogue.tracks")
+        for table in ("tracks", "runs", "drift"):
+            if database.value(
+                "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'catalogue' AND table_name = ?", [table]
+            ):
+                database.execute(f"INSERT INTO {table} BY NAME FROM catalogue.{table}")
         database.execute("DETACH catalogue")
     return database
 
@@ -68,18 +44,39 @@ def _tables() -> list[Table]:
     return named + list(contracts.load("operations").tables)
 
 
+def is_current(database: Database) -> bool:
+    """Tell whether a warehouse has the layout of this version; an older one is brought up to it by the next run.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It was laid out by a newer version, or has tables of our names that are not ours.
+    """
+    return all(table.name in _refuse_foreign(database) for table in _tables()) and _layout(database) == LAYOUT_VERSION
+
+
 def lay_out(database: Database) -> None:
-    """Make the tables, comments and views that are missing, from the contracts."""
-    existing = _refuse_foreign(database)
-    tables = _tables()
-    missing = [table for table in tables if table.name not in existing]
-    if not missing:
+    """Make the tables, columns, comments and views that are missing, from the contracts."""
+    if is_current(database):
         return
+    existing = _refuse_foreign(database)
     with database.transaction():
-        for outdated in sorted(set(DERIVED) - existing):
+        for outdated in sorted(set(DERIVED) - set(existing)):
             database.execute(f"DROP TABLE IF EXISTS {outdated}")
-        for table in missing:
-            database.execute(declaration(table))
+        for table in _tables():
+            if table.name in existing:
+                for column in table.properties[len(existing[table.name]) :]:
+                    default = DEFAULTS.get((table.name, column.name))
+                    database.execute(
+                        f"ALTER TABLE {identifier(table.name)} ADD COLUMN {identifier(column.name)} {column.sql_type}"
+                        + (f" DEFAULT {literal(default)}" if default is not None else "")
+                    )
+                    if default is not None:
+                        database.execute(
+                            f"ALTER TABLE {identifier(table.name)} ALTER {identifier(column.name)} DROP DEFAULT"
+                        )
+            else:
+                database.execute(declaration(table))
             database.execute(comments(table))
         for view in VIEWS:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
@@ -87,8 +84,12 @@ def lay_out(database: Database) -> None:
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, __version__])
 
 
-def _refuse_foreign(database: Database) -> set[str]:
-    """Return the names of the tables that are there, all of them ours and of a layout that this version knows.
+def _layout(database: Database) -> int:
+    return int(database.value("SELECT max(layout_version) FROM layout") or 0)
+
+
+def _refuse_foreign(database: Database) -> dict[str, list[str]]:
+    """Return the tables that are there and their columns, all of them ours and of a layout that this version knows.
 
     Derived tables of an older layout are left out, as if they were missing.
     """
@@ -100,7 +101,7 @@ def _refuse_foreign(database: Database) -> set[str]:
         existing.setdefault(table, []).append(column)
     layout = LAYOUT_VERSION
     if "layout_version" in existing.get("layout", ()):
-        layout = database.value("SELECT max(layout_version) FROM layout") or LAYOUT_VERSION
+        layout = _layout(database) or LAYOUT_VERSION
     if layout > LAYOUT_VERSION:
         raise WarehouseUnusable(
             f"{database.path} has layout {layout}, this genrepipe {__version__} knows {LAYOUT_VERSION}",
@@ -108,14 +109,20 @@ def _refuse_foreign(database: Database) -> set[str]:
         )
     if layout < LAYOUT_VERSION:
         existing = {table: columns for table, columns in existing.items() if table not in DERIVED}
-    foreign = [t.name for t in _tables() if t.name in existing and existing[t.name] != t.columns]
+    # An older layout's tables have the first of our columns; new ones stand last in the contracts.
+    foreign = [
+        t.name
+        for t in _tables()
+        if t.name in existing
+        and existing[t.name] != (t.columns if layout == LAYOUT_VERSION else t.columns[: len(existing[t.name])])
+    ]
     views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
     foreign += [view for view in VIEWS if view in existing and view not in views]
     if foreign:
         raise WarehouseUnusable(
             f"{database.path} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"
         )
-    return set(existing)
+    return existing
 
 
 def declaration(table: Table) -> str:

@@ -14,6 +14,14 @@ CREATE OR REPLACE TEMP MACRO tidy(cell) AS
 -- One word of a fixed vocabulary, or an id.
 CREATE OR REPLACE TEMP MACRO word(cell) AS nullif(trim(cell), '');
 
+-- The id of a track as text: '7.0' and '7' are one.
+CREATE OR REPLACE TEMP MACRO track_id_of(cell) AS
+    CASE
+        WHEN suffix(word(cell), '.0') AND try_cast(word(cell) AS DOUBLE) IS NOT NULL
+            THEN left(word(cell), length(word(cell)) - 2)
+        ELSE word(cell)
+    END;
+
 -- A number, or NULL. nullif stands between the cell and the cast because DuckDB pushes a bare cast of a column
 -- into its CSV reader, where a cell that does not fit drops the whole row.
 CREATE OR REPLACE TEMP MACRO number(cell) AS try_cast(nullif(cell, '?') AS FLOAT);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -66,6 +66,11 @@ class Dataset:
             self._blocks[name] = features.matrix(features.build(self.tracks, [name]))
         return self._blocks[name]
 
+    def part(self, rows: npt.NDArray[np.intp]) -> Dataset:
+        """Return these rows alone."""
+        some = {name: getattr(self, name)[rows] for name in ("X", "y", "artist", "track_id", "tracks")}
+        return replace(self, **some, _blocks={})
+
     @cached_property
     def artist_code(self) -> npt.NDArray[np.int64]:
         """One number for each artist, int64 of shape (tracks,); −1 where the artist is missing."""
@@ -103,6 +108,7 @@ def load(source: Source, plan: Plan) -> Dataset:
         catalogue.begin(database, "train", date(1970, 1, 1))
         arrival, _ = landing.land(database, source)
         where = ", ".join(part.name for part in source.parts)
+        landing.check_arrived(arrival, where)
         landing.check_breaker(database, arrival, where)
         catalogue.take(database)
         rows = catalogue.prepare(database, duration_ms=None)

@@ -147,14 +147,19 @@ def golden(
 ) -> pl.DataFrame:
     """Return inputs and the answers of a float64 copy of the model, for rows drawn at random and at the extremes."""
     rows = raw[_chosen(raw, columns, seed)]
-    if isinstance(model, TreeModel):
-        answers = model.probabilities(torch.from_numpy(rows))
-    else:
-        with torch.no_grad():
-            answers = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
+    answers = _answers(model, rows)
     inputs = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.Float32))
     outputs = pl.DataFrame(answers, schema=[f"p_{label}" for label in labels])
     return pl.concat([inputs, outputs], how="horizontal")
+
+
+def _answers(model: Any, rows: Matrix) -> npt.NDArray[np.float64]:
+    """Return the probabilities that a float64 reference gives, of shape (rows, labels)."""
+    if isinstance(model, TreeModel):
+        return np.asarray(model.probabilities(torch.from_numpy(rows)))
+    with torch.no_grad():
+        found: npt.NDArray[np.float64] = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
+    return found
 
 
 def _chosen(raw: Matrix, columns: list[str], seed: int) -> npt.NDArray[np.intp]:
@@ -167,22 +172,31 @@ def _chosen(raw: Matrix, columns: list[str], seed: int) -> npt.NDArray[np.intp]:
     return chosen
 
 
-def reference(X: Matrix) -> pl.DataFrame:
-    """Return one row for each audio feature: missing share, mean, sd, median and the deciles of the training data."""
-    rows = []
+def reference(X: Matrix, genre_shares: list[float]) -> pl.DataFrame:
+    """Return what drift is measured against: one row for each audio feature, and one, ``genre``, for the answers.
+
+    ``edges`` are the distinct inner deciles of the training data, ``shares`` the share of its rows in each bin, bins
+    being closed above; the last share is that of missing values. The genres have no edges, and one share each.
+    """
+    rows: list[dict[str, Any]] = []
     for i, name in enumerate(features.columns()):
-        known = X[~np.isnan(X[:, i]), i].astype(np.float64)
+        known = X[~np.isnan(X[:, i]), i]
+        edges = np.unique(np.quantile(known, np.arange(0.1, 1, 0.1), method="higher"))
+        counts = np.bincount(np.searchsorted(edges, known, side="left"), minlength=len(edges) + 1)
         rows.append(
             {
                 "feature": name,
                 "missing": 1 - len(known) / len(X),
-                "mean": known.mean(),
-                "sd": known.std(ddof=1),
+                "mean": known.astype(np.float64).mean(),
+                "sd": known.astype(np.float64).std(ddof=1),
                 "median": float(np.median(known)),
-                "deciles": [float(q) for q in np.quantile(known, np.arange(0.1, 1, 0.1))],
+                "edges": edges.astype(np.float64).tolist(),
+                "shares": [*(counts / len(X)).tolist(), 1 - len(known) / len(X)],
             }
         )
-    return pl.DataFrame(rows)
+    schema: dict[str, Any] = {"feature": pl.String, "missing": pl.Float64, "mean": pl.Float64, "sd": pl.Float64, "median": pl.Float64,
+              "edges": pl.List(pl.Float64), "shares": pl.List(pl.Float64)}  # fmt: skip
+    return pl.DataFrame([*rows, {"feature": "genre", "edges": [], "shares": genre_shares}], schema=schema)
 
 
 def artists(data: Dataset) -> pl.DataFrame:
@@ -221,10 +235,12 @@ def write(
         fitted.model.temperature = measured.temperature
     else:
         fitted.model.temperature.fill_(measured.temperature)
+    answers = _answers(fitted.model, raw).argmax(1)
+    shares = (np.bincount(answers, minlength=len(data.labels)) / len(raw)).tolist()
     files = {
         bundles.MODEL: graph(fitted.model, len(columns), data.labels),
         bundles.GOLDEN: _parquet(golden(fitted.model, raw, columns, data.labels, seed)),
-        bundles.REFERENCE: _parquet(reference(with_durations(data.X, fitted.duration_ms))),
+        bundles.REFERENCE: _parquet(reference(with_durations(data.X, fitted.duration_ms), shares)),
         bundles.CARD: card.encode(),
     }
     if fitted.curves:

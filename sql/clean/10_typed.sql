@@ -2,11 +2,7 @@
 -- Sentinels become NULL: '?' anywhere a number is due, -1 durations, tempo 0 (no beat found), 'empty_field' artists.
 SELECT
     r AS received,
-    CASE
-        WHEN suffix(word(instance_id), '.0') AND try_cast(word(instance_id) AS DOUBLE) IS NOT NULL
-            THEN left(word(instance_id), length(word(instance_id)) - 2)
-        ELSE word(instance_id)
-    END AS track_id,
+    track_id_of(instance_id) AS track_id,
     nullif(tidy(artist_name), 'empty_field') AS artist_name,
     tidy(track_name) AS track_name,
     number(popularity) AS popularity,
@@ -24,6 +20,7 @@ SELECT
     number(valence) AS valence,
     word(obtained_date) AS obtained_date,
     word(music_genre) AS music_genre,
+    word(quarantine_id) AS quarantine_id,
     CASE
         WHEN word(instance_id) IS NOT NULL THEN false
         ELSE coalesce(

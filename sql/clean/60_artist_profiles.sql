@@ -1,4 +1,4 @@
--- What an artist's tracks in the catalogue say together. No label enters.
+-- What an artist's visible tracks say together. No label enters.
 WITH unskewed AS (
     SELECT
         artist_key_of(artist_name) AS artist_key,
@@ -15,7 +15,7 @@ WITH unskewed AS (
         ln(greatest(speechiness, 0.001)) AS speechiness,
         tempo,
         valence
-    FROM tracks
+    FROM visible
     WHERE artist_name IS NOT NULL
 )
 

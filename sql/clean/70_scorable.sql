@@ -3,8 +3,8 @@
 SELECT
     accepted.row_id,
     accepted.artist_key,
-    coalesce(accepted.duration_ms, artist_profiles.duration_ms_median, medians.duration_ms) AS duration_ms,
-    coalesce(artist_profiles.tracks, 0) AS artist_tracks,
+    coalesce(accepted.duration_ms, profiles.duration_ms_median, medians.duration_ms) AS duration_ms,
+    coalesce(profiles.tracks, 0) AS artist_tracks,
     CASE
         WHEN accepted.duration_ms IS NULL AND accepted.tempo IS NULL THEN ['duration_ms', 'tempo']
         WHEN accepted.duration_ms IS NULL THEN ['duration_ms']
@@ -13,4 +13,4 @@ SELECT
     END AS imputed
 FROM accepted
 CROSS JOIN medians
-LEFT JOIN artist_profiles USING (artist_key)
+LEFT JOIN profiles USING (artist_key)

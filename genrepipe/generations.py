@@ -1,0 +1,224 @@
+"""Generations of the warehouse: users read one file while a run writes the next, and a rename swaps them.
+
+A run holds ``WAREHOUSE.lock``, so that there is one run at a time, and holds the file that users see open for
+reading, so that nobody else writes it meanwhile (readers are not kept out). It works in ``WAREHOUSE.next``, a copy.
+Publishing keeps the generation before as ``WAREHOUSE.previous`` and renames the next one over the file. A kill at any
+instant leaves the old generation whole; what it leaves beside it, the next run removes.
+
+DuckDB's file locks belong to the process (POSIX): opening and closing the held file by any other way would drop the
+hold in silence. So it is copied by a child process and never opened here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genrepipe import interrupts
+from genrepipe.database import Database
+from genrepipe.errors import StorageError, WarehouseBusy, WarehouseUnusable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genrepipe.resources import Plan
+
+BUSY = "Wait for it, or stop it; then run again"
+# A block-sharing copy where the file system has it; in a process of its own, see above.
+COPY = "import shutil, sys; shutil.copyfile(sys.argv[1], sys.argv[2])"
+
+
+def beside(path: Path, kind: str) -> Path:
+    """Return the file of a generation: ``next``, ``previous`` or ``lock``."""
+    return path.with_name(f"{path.name}.{kind}")
+
+
+class Generations:
+    """The files of one warehouse, locked for one run; made by ``locked``."""
+
+    def __init__(self, path: Path, plan: Plan, abandoned: dict[str, Any] | None) -> None:
+        self.path, self.next, self.previous = path, beside(path, "next"), beside(path, "previous")
+        self.abandoned = abandoned  # what a run that could not say more had said of itself
+        self.unsaid: dict[str, Any] | None = None  # what this run could not publish of itself; the next one will
+        self.swapped = False  # whether this run's generation is the one that users see
+        self._plan = plan
+        self._stack = ExitStack()
+        self.current: Database | None = None
+
+    def hold(self) -> Database | None:
+        """Open the current generation for reading until the run ends, and return it, or None where there is none.
+
+        Raises
+        ------
+        WarehouseBusy
+            Another process has it open for writing.
+        """
+        if self.path.exists():
+            if self.path.with_name(f"{self.path.name}.wal").exists():
+                # Another program died while it wrote here; what it had committed belongs into the file before a copy.
+                with Database(self.path, self._plan) as database:
+                    database.execute("CHECKPOINT")
+            self.current = self._stack.enter_context(Database(self.path, self._plan, read_only=True))
+        return self.current
+
+    def begin(self, origin: Path | None = None) -> Database:
+        """Copy the current generation, or ``origin``, and open the copy for writing.
+
+        Raises
+        ------
+        StorageError
+            It cannot be copied, or there is no room for it.
+        """
+        origin = origin or (self.path if self.current else None)
+        if origin is not None:
+            _copy(origin, self.next)
+        database = Database(self.next, self._plan, stands_for=self.path)
+        self._stack.push(lambda *_: database.close())
+        self._stack.enter_context(interrupts.stopping(database.interrupt))
+        return database
+
+    def publish(self, database: Database) -> None:
+        """Make what was committed visible to users, all at once.
+
+        Raises
+        ------
+        WarehouseBusy
+            Another program made the first warehouse meanwhile.
+        StorageError
+            The disk is full, or the folder cannot be written.
+        """
+        try:
+            with interrupts.unheard():
+                database.execute("CHECKPOINT")
+                database.close()
+            _sync(self.next)
+            if self.current is None:
+                os.link(self.next, self.path)  # unlike a rename, refuses to replace
+                self.next.unlink()
+            else:
+                aside = beside(self.path, "previous.new")
+                aside.unlink(missing_ok=True)
+                os.link(self.path, aside)
+                aside.replace(self.previous)
+                self.next.replace(self.path)
+            self.swapped = True
+            _sync(self.path.parent)
+        except FileExistsError as error:
+            raise WarehouseBusy(f"{self.path} was made by another program meanwhile", BUSY) from error
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} cannot be published: {error.strerror}",
+                "Check the disk, its permissions, and that its file system has hard links",
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the current generation."""
+        self._stack.close()
+
+
+@contextmanager
+def locked(path: Path, plan: Plan, who: dict[str, Any]) -> Iterator[Generations]:
+    """Hold the lock of a warehouse, and clear away what a killed run left.
+
+    ``who`` is written into the lock file, for those who find it taken, and for the run after a kill.
+
+    Raises
+    ------
+    WarehouseBusy
+        Another run holds it.
+    StorageError
+        The folder cannot be written.
+    """
+    if not path.parent.is_dir():
+        raise StorageError(f"{path}: its folder does not exist", f"Make it first: mkdir -p {path.parent}")
+    if path.is_dir():
+        raise WarehouseUnusable(
+            f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb"
+        )
+    lock = beside(path, "lock")
+    try:
+        file = lock.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"{lock} cannot be written: {error.strerror}", "Check the folder's permissions") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WarehouseBusy(f"{path} is locked by {_told(_read(file))}", BUSY) from error
+        generations = Generations(path, plan, _read(file))
+        try:
+            clear(path)
+            _write(file, {**who, "pid": os.getpid(), "host": socket.gethostname()})
+            yield generations
+        finally:
+            generations.close()
+            clear(path)
+            _write(file, generations.unsaid)
+
+
+def clear(path: Path) -> None:
+    """Remove the unfinished generation of a run that did not publish."""
+    for leftover in ("next", "next.wal", "previous.new"):
+        beside(path, leftover).unlink(missing_ok=True)
+    shutil.rmtree(beside(path, "next.tmp"), ignore_errors=True)
+
+
+def _read(file: Any) -> dict[str, Any] | None:
+    file.seek(0)
+    try:
+        found = json.loads(file.read() or "null")
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _write(file: Any, who: dict[str, Any] | None) -> None:
+    try:
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps(who) if who else "")
+        file.flush()
+    except OSError:
+        pass  # a full disk: the lock holds without its note
+
+
+def _told(who: dict[str, Any] | None) -> str:
+    if not who:
+        return "another run"
+    return f"run {who.get('run_id')} of {who.get('run_date')} (PID {who.get('pid')} on {who.get('host')})"
+
+
+def _copy(origin: Path, target: Path) -> None:
+    tool = shutil.which("cp")
+    command = [tool, "--reflink=auto", "--", str(origin), str(target)] if tool and sys.platform == "linux" else None
+    command = command or [sys.executable, "-c", COPY, str(origin), str(target)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as copying:  # noqa: S603
+        while copying.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                copying.wait(0.05)
+            if interrupts.received():
+                copying.kill()
+        said = copying.stderr.read() if copying.stderr else ""
+    interrupts.check()
+    if copying.returncode:
+        lines = said.strip().splitlines() or ["no reason given"]
+        raise StorageError(
+            f"{origin} cannot be copied to {target.name}: {lines[-1].rpartition(': ')[2]}",
+            "Free disk space for a second copy of the warehouse, then run again",
+        )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,88 @@
+"""SIGINT and SIGTERM: at once outside of a run, at the next step inside of one.
+
+A run that is torn out of a library's call by an exception may leave that library's own notes on the terminal. So
+inside ``deferred`` a signal is only remembered, what is running is told to stop, and the run ends where it next looks.
+Handlers are set even for signals whose default would do: a process that is PID 1 has no defaults.
+"""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from genrepipe.errors import INTERRUPTED, Interrupted, Terminated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_received: list[int] = []
+_stoppers: list[Callable[[], None]] = []
+_deferring = [False]
+
+
+def listen() -> None:
+    """Set the handlers; must be called from the main thread."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _handle)
+
+
+def _handle(number: int, _: object) -> None:
+    _received.append(number)
+    if not _deferring[0]:
+        raise KeyboardInterrupt
+    for stop in _stoppers:
+        stop()
+
+
+def received() -> Interrupted | None:
+    """Return the error that the first signal means, or None where there was none."""
+    if not _received:
+        return None
+    kind = Terminated if _received[0] == signal.SIGTERM else Interrupted
+    return kind(kind.__name__, INTERRUPTED)
+
+
+def check() -> None:
+    """End the run here, if a signal was received.
+
+    Raises
+    ------
+    Interrupted
+        Or its child ``Terminated``.
+    """
+    error = received()
+    if error is not None:
+        raise error
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Only remember signals for as long as this lasts."""
+    before, _deferring[0] = _deferring[0], True
+    try:
+        yield
+    finally:
+        _deferring[0] = before
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let what is inside come to its end, whatever signal comes: it is short, and half of it would be worse."""
+    kept = _stoppers[:]
+    _stoppers.clear()
+    try:
+        yield
+    finally:
+        _stoppers[:] = kept
+
+
+@contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on a signal while this lasts; it must be safe to call at any moment, and more than once."""
+    _stoppers.append(stop)
+    try:
+        yield
+    finally:
+        if stop in _stoppers:
+            _stoppers.remove(stop)

@@ -1,0 +1,157 @@
+"""Rows that were kept out, and their way back: told in groups, exported whole, corrected, replayed.
+
+An export is a CSV of the rows as they were received, with the reasons beside them and the name of each row in the last
+column. Corrected, it is a source like any other, whose accepted rows join the predictions of that run date.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from genrepipe import contracts
+from genrepipe.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+    from genrepipe.database import Database
+    from genrepipe.runs import Run
+
+ID = "quarantine_id"
+REASONS = "reasons"
+EXAMPLES = 5
+# Spreadsheets run cells that begin so; a quote before them makes them text (OWASP, CSV injection).
+FORMULA = re.compile(r"^[=+@\t\r]|^-(?!\d|\.\d)")
+NEUTRAL = re.compile(r"^'(?=[=+@\t\r]|-(?!\d|\.\d))")
+
+
+def keep(database: Database, run: Run, *, published: bool = True) -> None:
+    """Write the run's quarantined rows; those of earlier runs of the date go, unless this run refused or replayed.
+
+    What a refused run had left before goes in any case. A replayed row that is taken, or kept out anew, is resolved.
+    """
+    database.view("clean/90_quarantined")
+    if run.action == "replay":
+        database.execute(
+            "UPDATE quarantine SET resolved_by = run.run_id FROM landed CROSS JOIN run "
+            "WHERE quarantine.run_date = run.run_date AND quarantine.quarantine_id = landed.quarantine_id AND resolved_by IS NULL"
+        )
+    else:
+        only = "" if published else "AND run_id IN (SELECT run_id FROM runs WHERE status = 'refused')"
+        database.execute(f"DELETE FROM quarantine WHERE run_date = ? {only}", [run.run_date])
+    database.execute("INSERT INTO quarantine BY NAME FROM quarantined")
+
+
+def groups(database: Database, run_date: date | None, examples: int = EXAMPLES) -> list[dict[str, Any]]:
+    """Return the open rows by run date and rule, with a few examples of each."""
+    rows = database.rows(
+        f"""
+        SELECT run_date, reason, count(*), list({{'id': quarantine_id, 'file': file, 'row': row_number, 'track_id': track_id}}
+            ORDER BY file, row_number)[1:{examples}]
+        FROM (SELECT *, unnest(reasons) AS reason FROM quarantine WHERE resolved_by IS NULL AND run_date = coalesce(?, run_date))
+        GROUP BY run_date, reason ORDER BY run_date DESC, 3 DESC, reason
+        """,
+        [run_date],
+    )
+    return [
+        {"run_date": day.isoformat(), "reason": reason, "rows": count, "examples": shown}
+        for day, reason, count, shown in rows
+    ]
+
+
+def row(database: Database, quarantine_id: str) -> dict[str, Any]:
+    """Return one row of the quarantine, whole.
+
+    Raises
+    ------
+    UsageError
+        There is no such row.
+    """
+    columns = contracts.load("operations").named("quarantine").columns
+    found = database.rows(
+        f"SELECT {', '.join(columns)} FROM quarantine WHERE quarantine_id = ? ORDER BY run_date DESC LIMIT 1",
+        [quarantine_id],
+    )
+    if not found:
+        raise UsageError(f"There is no quarantined row {quarantine_id}", "List some with: genrepipe quarantine list")
+    told = dict(zip(columns, found[0], strict=True))
+    return {**told, "run_date": told["run_date"].isoformat(), "received": _cells(told["received"]) or told["received"]}
+
+
+def export(database: Database, run_date: date, out: Path) -> int:
+    """Write the open rows of a run date as CSV, to be corrected, and return how many they are.
+
+    A row that could not be parsed has its line in the column ``reasons``, after the reasons. Cells that a spreadsheet
+    would run as a formula get a quote before them, which ``replay`` takes away again.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be written.
+    """
+    columns = [name for name in contracts.load("source_tracks").table.columns if name != ID]
+    rows = database.rows(
+        "SELECT quarantine_id, reasons, received FROM quarantine WHERE run_date = ? AND resolved_by IS NULL ORDER BY file, row_number",
+        [run_date],
+    )
+    try:
+        with out.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*columns, REASONS, ID])
+            for name, reasons, received in rows:
+                cells = _cells(received)
+                told = "; ".join(reasons) if cells else f"{'; '.join(reasons)} | {received}"
+                writer.writerow([*(neutral(cells.get(column)) for column in columns), neutral(told), name])
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written: {error.strerror}", "Name another file") from error
+    return len(rows)
+
+
+def _cells(received: str | None) -> dict[str, Any]:
+    try:
+        cells = json.loads(received or "")
+    except ValueError:
+        return {}
+    return cells if isinstance(cells, dict) else {}
+
+
+def neutral(cell: object) -> str:
+    """Return a cell as text that no spreadsheet runs."""
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def corrected(exported: Path, out: Path) -> None:
+    """Copy a corrected export without the quotes that ``export`` put before formulas.
+
+    Raises
+    ------
+    UsageError
+        It is not an export.
+    StorageError
+        A file cannot be read or written.
+    """
+    try:
+        with (
+            exported.open(newline="", encoding="utf-8-sig") as file,
+            out.open("w", newline="", encoding="utf-8") as copy,
+        ):
+            rows = csv.reader(file)
+            header = next(rows, [])
+            if ID not in header:
+                raise UsageError(
+                    f"{exported} has no column {ID}", "Correct a file that genrepipe quarantine export wrote"
+                )
+            writer = csv.writer(copy)
+            writer.writerow(header)
+            writer.writerows([NEUTRAL.sub("", cell) for cell in cells] for cells in rows)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{exported} is not a CSV file in UTF-8: {error}", "Save it as CSV, UTF-8") from error
+    except OSError as error:
+        raise StorageError(
+            f"{exported} cannot be read: {error.strerror}", "Check the path and its permissions"
+        ) from error

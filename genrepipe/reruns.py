@@ -1,0 +1,363 @@
+"""What operations do with runs that were: fill dates in, go back a generation, replay, verify, compare, take labels."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genrepipe import (
+    batches,
+    bundles,
+    catalogue,
+    contracts,
+    generations,
+    interrupts,
+    jobs,
+    landing,
+    parts,
+    performance,
+    quarantine,
+    resources,
+    runs,
+    sources,
+    warehouse,
+)
+from genrepipe.console import Reporter, Silent
+from genrepipe.contracts import identifier
+from genrepipe.database import Database
+from genrepipe.errors import (
+    GenrepipeError,
+    Interrupted,
+    SourceShapeError,
+    UnknownModel,
+    UsageError,
+    WarehouseUnusable,
+)
+from genrepipe.runs import Run
+from genrepipe.scoring import Scorer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from genrepipe.jobs import ScoreRequest
+
+TOLERANCE = 1e-5  # of a probability that is scored again, see the golden rows
+
+
+def days(first: str, last: str) -> list[str]:
+    """Return the run dates from first to last, both included.
+
+    Raises
+    ------
+    UsageError
+        One is not a date, or they are the wrong way round.
+    """
+    begin, end = runs.parse_date(first), runs.parse_date(last)
+    if begin > end:
+        raise UsageError(f"--from {first} is after --to {last}", "Exchange them")
+    return [(begin + timedelta(days=n)).isoformat() for n in range((end - begin).days + 1)]
+
+
+def backfill(
+    request: ScoreRequest, first: str, last: str, score: Callable[[ScoreRequest], dict[str, Any]]
+) -> dict[str, Any]:
+    """Run every date in turn, the oldest first; a date that fails does not keep the others from theirs.
+
+    Returns
+    -------
+    One line for each date, and the first failure's exit code.
+    """
+    lines, codes = [], []
+    for day in days(first, last):
+        try:
+            lines.append(score(replace(request, run_date=day)))
+        except Interrupted:
+            raise
+        except GenrepipeError as error:
+            codes.append(error.exit_code)
+            lines.append({"status": "failed", "run_date": day, "error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})  # fmt: skip
+    return {"status": "failed" if codes else "published", "runs": lines, "exit_code": codes[0] if codes else 0}
+
+
+def missing(path: Path, first: str, last: str, job: str | None) -> dict[str, Any]:
+    """Return the dates without a published run, of any job or of one."""
+    wanted = days(first, last)
+    with Database(path, resources.plan(), read_only=True) as database:
+        found = database.rows(
+            "SELECT DISTINCT run_date FROM runs WHERE status = 'published' AND action = 'score' AND job = coalesce(?, job)",
+            [job],
+        )
+    published = {day.isoformat() for (day,) in found}
+    return {"status": "listed", "missing": [day for day in wanted if day not in published], "dates": len(wanted)}
+
+
+def rollback(path: Path) -> dict[str, Any]:
+    """Publish the generation before again, with a line in its ledger; the one that is left becomes the previous one.
+
+    Raises
+    ------
+    WarehouseUnusable
+        There is no generation before.
+    """
+    with interrupts.deferred():
+        run = Run("rollback", runs.parse_date(None), "rollback")
+        plan = resources.plan()
+        with generations.locked(path, plan, run.identity()) as files:
+            current = files.hold()
+            if current is None or not files.previous.exists():
+                raise WarehouseUnusable(f"{path} has no generation before", "Only a published run leaves one")
+            left = _last_run(current)
+            database = files.begin(files.previous)
+            warehouse.lay_out(database)
+            back = _last_run(database)
+            with database.transaction():
+                runs.enter(database, runs.line(run, "published", error=f"Rolled back from run {left} to run {back}."))
+            files.publish(database)
+    return {"status": "rolled back", "run_id": run.run_id, "warehouse": str(path), "from_run": left, "to_run": back}
+
+
+def _last_run(database: Database) -> str | None:
+    return database.value("SELECT run_id FROM runs ORDER BY finished_at DESC LIMIT 1")  # type: ignore[no-any-return]
+
+
+def replay(path: Path, exported: Path, run_date: str, own: Path | None, say: Reporter | None = None) -> dict[str, Any]:
+    """Score the corrected rows of a run date with that date's bundle, and merge them into its predictions at once.
+
+    Raises
+    ------
+    UsageError
+        The date has no published run, or the file is no export.
+    UnknownModel
+        The date's bundle is not here any more.
+    """
+    day = runs.parse_date(run_date)
+    with Database(path, resources.plan(), read_only=True) as database:
+        found = database.rows(
+            "SELECT model_sha256, bundles.folder, runs.model FROM runs LEFT JOIN bundles USING (model_sha256) "
+            "WHERE run_date = ? AND status = 'published' AND action = 'score' ORDER BY finished_at DESC LIMIT 1",
+            [day],
+        )
+    if not found:
+        raise UsageError(f"{day} has no published run", "Run the whole date again with the corrected source")
+    sha256, folder_then, name = found[0]
+    model = str(_bundle_of(sha256, folder_then, name, own))
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / exported.name
+        quarantine.corrected(exported, source)
+        request = jobs.ScoreRequest((str(source),), path, run_date, model, "replay", bundles=own, action="replay")
+        result = jobs.score(request, say)
+    with Database(path, resources.plan(), read_only=True) as database:
+        resolved = database.value("SELECT count(*) FROM quarantine WHERE resolved_by = ?", [result["run_id"]])
+        still = database.value("SELECT count(*) FROM quarantine WHERE run_date = ? AND resolved_by IS NULL", [day])
+    return {**result, "resolved": resolved, "open": still}
+
+
+def _bundle_of(sha256: str, folder: str | None, name: str, own: Path | None) -> Path:
+    places = [bundles.shelf(own).get(name), Path(folder) if folder else None, *bundles.shelf(own).values()]
+    for place in places:
+        if (
+            place is not None
+            and (place / bundles.MANIFEST).is_file()
+            and sources.digest(place / bundles.MANIFEST) == sha256
+        ):
+            return place
+    raise UnknownModel(
+        f"The bundle of that run, {name} with sha256 {sha256[:16]}, is not here",
+        "Restore it, or name its shelf with --bundles",
+    )
+
+
+def verify(path: Path, run_id: str, own: Path | None) -> dict[str, Any]:
+    """Score a run's input again, beside the catalogue as it is, and compare with what was published.
+
+    Nothing is written. The answer is ``identical``, ``within tolerance``, or ``different``; later runs may have changed
+    what is known of an artist, so their number is told.
+
+    Raises
+    ------
+    UsageError
+        There is no such published run.
+    SourceShapeError
+        The source is not what that run read.
+    """
+    with interrupts.deferred():
+        plan = resources.plan()
+        with Database(path, plan, read_only=True) as database:
+            rows = database.rows(
+                "SELECT run_date, runs.model_sha256, bundles.folder, runs.model, sources, source_sha256, read_as, finished_at "
+                "FROM runs LEFT JOIN bundles USING (model_sha256) WHERE run_id = ? AND status = 'published' AND action = 'score'",
+                [run_id],
+            )
+            if not rows:
+                raise UsageError(f"There is no published run {run_id}", "See SELECT run_id FROM run_history")
+            day, sha256, folder, name, names, fingerprint, read_as, finished = rows[0]
+            later = database.value(
+                "SELECT count(*) FROM runs WHERE status = 'published' AND finished_at > ?", [finished]
+            )
+            columns = [
+                "track_id",
+                "genre",
+                *(f"probabilities[{contracts.literal(g)}] AS {identifier(g)}" for g in contracts.genres()),
+            ]
+            published = database.frame(
+                f"SELECT {', '.join(columns)} FROM predictions WHERE run_id = '{_plain(run_id)}'"
+            )
+        how = json.loads(read_as or "{}")
+        source = sources.resolve(names, encoding=how.get("encoding", "utf-8"), mapping=how.get("map", {}))
+        bundle = bundles.load(str(_bundle_of(sha256, folder, name, own)))
+        run = Run("verify", day)
+        with warehouse.open_memory(plan, path) as memory:
+            if landing.fingerprint(memory, source) != fingerprint:
+                raise SourceShapeError(
+                    f"{', '.join(names)} is not what run {run_id} read", "Restore the files of that day"
+                )
+            catalogue.begin(memory, run.run_id, day)
+            landing.land(memory, source)
+            catalogue.take(memory)
+            batches.predict(memory, run, bundle, Scorer(bundle, plan.threads), Silent())
+            again = memory.frame(f"SELECT {', '.join(columns)} FROM predictions")
+    both = published.join(again, on="track_id", suffix="_again")
+    genres = contracts.genres()
+    apart = np.abs(both.select(genres).to_numpy() - both.select(f"{g}_again" for g in genres).to_numpy())
+    largest = float(apart.max()) if len(both) else 0.0
+    whole = len(both) == len(published) == len(again)
+    status = "different"
+    if whole and largest <= TOLERANCE:
+        status = "identical" if largest == 0 else "within tolerance"
+    return {
+        "status": status, "run_id": run_id, "run_date": day.isoformat(), "model": name, "tracks": len(published), "compared": len(both),
+        "largest_difference": largest, "tolerance": TOLERANCE, "genres_differ": int((both["genre"] != both["genre_again"]).sum()),
+        "later_runs": later,
+    }  # fmt: skip
+
+
+def _plain(run_id: str) -> str:
+    if not set(run_id) <= set("0123456789abcdefTZ.-"):
+        raise UsageError(f"{run_id!r} is not a run id", "See SELECT run_id FROM run_history")
+    return run_id
+
+
+def labels(path: Path, source: tuple[str, ...], encoding: str, mapping: dict[str, str]) -> dict[str, Any]:
+    """Take genre labels that came later into the catalogue, and measure every run date that predicted those tracks.
+
+    The source needs the columns ``instance_id`` and ``music_genre``; others are not read. Of several labels of one
+    track the last in source order counts.
+
+    Raises
+    ------
+    SourceShapeError
+        A column is missing, or nothing in the source is a label.
+    """
+    wanted = sources.resolve(source, encoding=encoding, mapping=mapping)
+    with interrupts.deferred():
+        run = Run("labels", runs.parse_date(None), "labels")
+        plan = resources.plan()
+        with generations.locked(path, plan, run.identity()) as files:
+            if files.hold() is None:
+                raise WarehouseUnusable(
+                    f"{path}: there is no such warehouse", "Run genrepipe score first, or check --warehouse"
+                )
+            database = files.begin()
+            warehouse.lay_out(database)
+            database.macros()
+            catalogue.begin(database, run.run_id, run.run_date)
+            counted = _read_labels(database, wanted)
+            database.seal()
+            with database.transaction():
+                database.execute(
+                    "UPDATE tracks SET music_genre = given.genre FROM given WHERE tracks.track_id = given.track_id"
+                )
+                dates = database.rows(
+                    "SELECT DISTINCT run_date FROM predictions SEMI JOIN given USING (track_id) ORDER BY 1"
+                )
+                measured = [
+                    line
+                    for (day,) in dates
+                    for role in ("served", "shadow")
+                    for line in performance.measure(database, day, role)
+                ]
+                names = [part.name for part in wanted.parts]
+                runs.enter(database, runs.line(run, "published", sources=names, received=counted["received"]))
+            files.publish(database)
+    return {"status": "measured", "run_id": run.run_id, "warehouse": str(path), **counted, "performance": measured}
+
+
+def _read_labels(database: Database, source: sources.Source) -> dict[str, int]:
+    contract = contracts.load("source_tracks").table
+    narrow = contract.model_copy(
+        update={"properties": tuple(contract.column(name) for name in ("instance_id", "music_genre"))}
+    )
+    database.execute("CREATE OR REPLACE TEMP TABLE labels_read (position BIGINT, track_id VARCHAR, genre VARCHAR)")
+    for part in source.parts:
+        if part.kind == "csv":
+            sources.check_whole(part.path)
+        with parts.attached(database, part) as table:
+            header = parts.header(database, part, source, table)
+            at = sources.match_columns(header, _required(narrow), source.mapping, part.name)
+            relation, names = parts.relation(part, source, header, table)
+            instance, genre = (
+                f"CAST({identifier(names[at[name] or 0])} AS VARCHAR)" for name in ("instance_id", "music_genre")
+            )
+            database.execute(
+                f"INSERT INTO labels_read SELECT row_number() OVER () + (SELECT count(*) FROM labels_read), track_id_of({instance}), word({genre}) FROM {relation}",
+                source=part.name,
+            )
+            if part.kind == "csv":
+                database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    known = ", ".join(contracts.literal(genre) for genre in contracts.genres())
+    database.execute(
+        f"CREATE OR REPLACE TEMP TABLE given AS SELECT track_id, last(genre ORDER BY position) AS genre FROM labels_read "
+        f"WHERE track_id IS NOT NULL AND genre IN ({known}) GROUP BY track_id"
+    )
+    received, valid = database.rows(
+        f"SELECT count(*), count(*) FILTER (track_id IS NOT NULL AND genre IN ({known})) FROM labels_read"
+    )[0]
+    if not valid:
+        where = ", ".join(part.name for part in source.parts)
+        raise SourceShapeError(f"{where} holds no label", f"Genres are {', '.join(contracts.genres())}")
+    taken = database.value("SELECT count(*) FROM given SEMI JOIN tracks USING (track_id)")
+    distinct = database.value("SELECT count(*) FROM given")
+    return {"received": received, "labelled": taken, "unknown_tracks": distinct - taken, "repeated": valid - distinct, "not_labels": received - valid}  # fmt: skip
+
+
+def _required(table: contracts.Table) -> contracts.Table:
+    columns = tuple(column.model_copy(update={"customProperties": ()}) for column in table.properties)
+    return table.model_copy(update={"properties": columns})
+
+
+def compare(path: Path, run_date: str | None) -> dict[str, Any]:
+    """Hold the shadow's answers of a run date against those that were served; None is the newest date that has both.
+
+    Raises
+    ------
+    UsageError
+        No date has both.
+    """
+    with Database(path, resources.plan(), read_only=True) as database:
+        day: date | None = (
+            runs.parse_date(run_date) if run_date else database.value("SELECT max(run_date) FROM shadow_predictions")
+        )
+        pairs = database.rows(
+            "SELECT p.model, s.model, p.genre, s.genre, count(*) FROM predictions AS p JOIN shadow_predictions AS s USING (run_date, track_id) "
+            "WHERE run_date = ? GROUP BY ALL ORDER BY 5 DESC, 3, 4",
+            [day],
+        )
+        if not pairs:
+            raise UsageError(f"{day or 'No run date'} has no shadow predictions", "Score with --shadow NAME first")
+        measured = database.rows(
+            "SELECT role, model, tracks, accuracy, macro_auroc FROM performance WHERE run_date = ? ORDER BY role", [day]
+        )
+    total = sum(count for *_, count in pairs)
+    agree = sum(count for _, _, ours, theirs, count in pairs if ours == theirs)
+    return {
+        "status": "compared", "run_date": str(day), "model": pairs[0][0], "shadow": pairs[0][1], "tracks": total,
+        "agreement": agree / total,
+        "flips": [{"served": ours, "shadow": theirs, "tracks": count} for _, _, ours, theirs, count in pairs if ours != theirs],
+        "performance": [dict(zip(("role", "model", "tracks", "accuracy", "macro_auroc"), row, strict=True)) for row in measured],
+    }  # fmt: skip

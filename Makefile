@@ -32,7 +32,7 @@ bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=t
 
 constraints:  ## choose versions anew, without a lock file's addresses
 	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
-	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,dev]"
+	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,lineage,dev]"
 	.venv-pin/bin/python -m pip freeze --exclude-editable \
 	| sed 's/^torch==\([0-9.]*\).*/torch==\1+cpu; sys_platform == "linux"\ntorch==\1; sys_platform != "linux"/' > constraints/all.txt
 	rm -rf .venv-pin
@@ -47,5 +47,5 @@ $(SCORE)/ready: pyproject.toml constraints/all.txt
 
 $(DEV)/ready: pyproject.toml constraints/all.txt
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/python $(PIP) --editable ".[train,text,dev]"
+	$(DEV)/bin/python $(PIP) --editable ".[train,text,lineage,dev]"
 	@touch $@

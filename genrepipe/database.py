@@ -64,7 +64,7 @@ class Database:
         self.path = path
         self.stands_for = stands_for or path  # the name that users know the file by
         if path is not None:
-            _refuse_unusable(path, read_only=read_only)
+            refuse_unusable(path, read_only=read_only)
         config: dict[str, Any] = {
             "threads": plan.threads,
             "memory_limit": f"{plan.duckdb_memory_mb}MB",
@@ -168,7 +168,16 @@ def _step_name(step: str) -> str:
     return re.sub(r"^.*/(\d+_)?", "", step)
 
 
-def _refuse_unusable(path: Path, *, read_only: bool) -> None:
+def refuse_unusable(path: Path, *, read_only: bool) -> None:
+    """Refuse what cannot be a warehouse, before DuckDB makes something of it.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It is a folder, not a DuckDB file, a name that DuckDB takes for something else, or missing where it is to be read.
+    StorageError
+        It cannot be read, or its folder does not exist.
+    """
     name = str(path)
     if name.startswith(":") or re.match(r"^\w{2,}:", name) or path.suffix.lower() in NOT_WAREHOUSES:
         # DuckDB would open these in memory, or elsewhere, and nothing would be there afterwards.

@@ -20,11 +20,11 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from genrepipe import interrupts
-from genrepipe.database import Database
-from genrepipe.errors import StorageError, WarehouseBusy, WarehouseUnusable
+from genrepipe.database import Database, refuse_unusable
+from genrepipe.errors import StorageError, WarehouseBusy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,22 +137,8 @@ def locked(path: Path, plan: Plan, who: dict[str, Any]) -> Iterator[Generations]
     StorageError
         The folder cannot be written.
     """
-    if not path.parent.is_dir():
-        raise StorageError(f"{path}: its folder does not exist", f"Make it first: mkdir -p {path.parent}")
-    if path.is_dir():
-        raise WarehouseUnusable(
-            f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb"
-        )
-    lock = beside(path, "lock")
-    try:
-        file = lock.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"{lock} cannot be written: {error.strerror}", "Check the folder's permissions") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise WarehouseBusy(f"{path} is locked by {_told(_read(file))}", BUSY) from error
+    refuse_unusable(path, read_only=False)
+    with _taken(beside(path, "lock"), path) as file:
         generations = Generations(path, plan, _read(file))
         try:
             clear(path)
@@ -162,6 +148,28 @@ def locked(path: Path, plan: Plan, who: dict[str, Any]) -> Iterator[Generations]
             generations.close()
             clear(path)
             _write(file, generations.unsaid)
+            if generations.unsaid is None:
+                beside(path, "lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def _taken(lock: Path, path: Path) -> Iterator[IO[str]]:
+    """Open the lock file and lock it; who finds another file in its place afterwards came late, and tries again."""
+    while True:
+        try:
+            file = lock.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"{lock} cannot be written: {error.strerror}", "Check the folder's permissions"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise WarehouseBusy(f"{path} is locked by {_told(_read(file))}", BUSY) from error
+            if lock.exists() and os.path.samestat(lock.stat(), os.fstat(file.fileno())):
+                yield file
+                return
 
 
 def clear(path: Path) -> None:
@@ -171,7 +179,7 @@ def clear(path: Path) -> None:
     shutil.rmtree(beside(path, "next.tmp"), ignore_errors=True)
 
 
-def _read(file: Any) -> dict[str, Any] | None:
+def _read(file: IO[str]) -> dict[str, Any] | None:
     file.seek(0)
     try:
         found = json.loads(file.read() or "null")
@@ -180,7 +188,7 @@ def _read(file: Any) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _write(file: Any, who: dict[str, Any] | None) -> None:
+def _write(file: IO[str], who: dict[str, Any] | None) -> None:
     try:
         file.seek(0)
         file.truncate()

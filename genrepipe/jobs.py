@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import (
-    batches,
     bundles,
     catalogue,
     contracts,
-    drift,
     features,
-    flips,
     generations,
     interrupts,
     landing,
     names,
-    performance,
-    quarantine,
     resources,
     runs,
     sources,
@@ -28,66 +21,22 @@ from genrepipe import (
     warehouse,
 )
 from genrepipe.console import Reporter, Silent
-from genrepipe.errors import ContractBroken, GenrepipeError, Interrupted, OutputBroken, StorageError
+from genrepipe.errors import ConfigurationError, UsageError
+from genrepipe.journey import Journey, ScoreRequest, ending, keep_evidence, travel
 from genrepipe.runs import Run, Tally
 from genrepipe.scoring import Scorer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from genrepipe.bundles import Bundle
-    from genrepipe.database import Database
     from genrepipe.generations import Generations
-    from genrepipe.landing import Arrival
     from genrepipe.resources import Plan
     from genrepipe.sources import Source
-    from genrepipe.verdicts import Verdict
-
-TRIMMED = ("predictions", "quarantine", "flips", "drift", "shadow_predictions")
 
 
-@dataclass(frozen=True)
-class ScoreRequest:
-    """What one scoring run was asked to do."""
-
-    source: tuple[str, ...]
-    warehouse: Path
-    run_date: str | None = None
-    model: str | None = None
-    job: str = "score"
-    dry_run: bool = False
-    encoding: str = "utf-8"
-    mapping: dict[str, str] = field(default_factory=dict)
-    shadow: str | None = None
-    force: bool = False
-    limits: Mapping[str, float] = field(default_factory=dict)
-    keep_days: int | None = None
-    bundles: Path | None = None
-    action: str = "score"  # or replay: corrected rows of the quarantine join the run date's predictions
-
-
-@dataclass
-class _Journey:
-    """What a run has learnt so far; a run that is stopped says as much as it knows."""
-
-    request: ScoreRequest
-    run: Run
-    source: Source
-    bundle: Bundle
-    scorer: Scorer
-    shadow: tuple[Bundle, Scorer] | None
-    say: Reporter
-    stamps: list[tuple[int, int]]
-    fingerprint: str = ""
-    arrival: Arrival | None = None
-    tally: Tally | None = None
-    found: list[Verdict] = field(default_factory=list)
-    flipped: int = 0
-
-    @property
-    def where(self) -> str:
-        return ", ".join(part.name for part in self.source.parts)
+__all__ = ["ScoreRequest", "score", "validate"]
 
 
 def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
@@ -114,11 +63,11 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
         bundle, scorer = _scorer(request.model, request.bundles, plan)
         shadow = _scorer(request.shadow, request.bundles, plan) if request.shadow else None
         say.note("bundle verified", model=bundle.manifest.name, version=bundle.manifest.version)
-        journey = _Journey(request, run, source, bundle, scorer, shadow, say, sources.stamps(source))
+        journey = Journey(request, run, source, bundle, scorer, shadow, say, sources.stamps(source))
         if request.dry_run:
             with warehouse.open_memory(plan, request.warehouse) as database:
                 journey.fingerprint = landing.fingerprint(database, source)
-                _travel(journey, database, None)
+                travel(journey, database, None)
             return _result("dry run", journey)
         with generations.locked(request.warehouse, plan, run.identity()) as files:
             return _publish(journey, files)
@@ -162,7 +111,7 @@ def _scorer(model: str | None, own: Path | None, plan: Plan) -> tuple[Bundle, Sc
     return bundle, Scorer(bundle, plan.threads)
 
 
-def _publish(journey: _Journey, files: Generations) -> dict[str, Any]:
+def _publish(journey: Journey, files: Generations) -> dict[str, Any]:
     """Work in the next generation, and swap it in: with the predictions, or with the evidence of why there are none."""
     run, say = journey.run, journey.say
     run.enter("lock", say)
@@ -182,10 +131,12 @@ def _publish(journey: _Journey, files: Generations) -> dict[str, Any]:
         warehouse.lay_out(database)
         runs.enter_abandoned(database, files.abandoned)
         try:
-            _travel(journey, database, current)
+            travel(journey, database, current)
+        except (UsageError, ConfigurationError):
+            raise  # not a run that went wrong, but one that was asked for wrongly
         except Exception as error:
             with suppress(Exception):  # then the lock file says it, and the error is the first one
-                _keep_evidence(journey, database, error)
+                keep_evidence(journey, database, error)
                 files.publish(database)
             raise
         run.enter("publishing", say)
@@ -194,160 +145,19 @@ def _publish(journey: _Journey, files: Generations) -> dict[str, Any]:
 
 
 @contextmanager
-def _unsaid(journey: _Journey, files: Generations) -> Iterator[None]:
+def _unsaid(journey: Journey, files: Generations) -> Iterator[None]:
     """Leave the ledger's line to the next run, where this one could not publish even that."""
     try:
         yield
+    except (UsageError, ConfigurationError):
+        raise
     except Exception as error:
         if not files.swapped:
-            files.unsaid = {**journey.run.identity(), **_ending(error)}
+            files.unsaid = {**journey.run.identity(), **ending(error)}
         raise
 
 
-def _travel(journey: _Journey, database: Database, before: Database | None) -> None:
-    """Carry the source to committed predictions; whatever stops it rolls everything back."""
-    run, say, request = journey.run, journey.say, journey.request
-    catalogue.begin(database, run.run_id, run.run_date)
-    run.enter("landing", say)
-    _land(journey, database)
-    database.seal()
-    with database.transaction():
-        run.enter("catalogue", say)
-        catalogue.take(database)
-        run.enter("scoring", say)
-        histogram = drift.Histogram(journey.bundle)
-        _clear_date(database, run)
-        if journey.shadow:
-            database.execute("DELETE FROM shadow_predictions WHERE run_date = ?", [run.run_date])
-            batches.predict(database, run, *journey.shadow, Silent(), table="shadow_predictions")
-        predicted = batches.predict(database, run, journey.bundle, journey.scorer, say, histogram)
-        run.enter("checks", say)
-        assert journey.arrival is not None  # noqa: S101  it has landed
-        journey.tally = Tally(journey.arrival, predicted, _imputed(database))
-        journey.tally.assert_balanced()
-        _judge(journey, database, before, histogram)
-        run.enter("ledger", say)
-        quarantine.keep(database, run)
-        runs.keep_verdicts(database, run, journey.found)
-        runs.keep_bundle(database, journey.bundle)
-        performance.measure(database, run.run_date)
-        if journey.shadow:
-            runs.keep_bundle(database, journey.shadow[0])
-            performance.measure(database, run.run_date, "shadow")
-        facts = {**runs.of_bundle(journey.bundle), **runs.of_tally(journey.tally), **_read(journey)}
-        runs.enter(database, runs.line(run, "published", **facts))
-        _trim(database, request.keep_days)
-        interrupts.check()
-
-
-def _land(journey: _Journey, database: Database) -> None:
-    source, say, run = journey.source, journey.say, journey.run
-    say.note("reading", parts=len(source.parts))
-    journey.arrival, notes = landing.land(database, source)
-    if journey.stamps != sources.stamps(source):
-        raise StorageError(
-            f"{journey.where} changed while it was read", "It may still be written: run again when it is whole"
-        )
-    for note in notes:
-        say.note(note)
-    say.progress("rows received", journey.arrival.received, journey.arrival.received)
-    if run.action == "replay":
-        return  # a few corrected rows are not a night's source
-    landing.check_arrived(journey.arrival, journey.where)
-    landing.leave_counts(database, journey.arrival, journey.fingerprint, sources.age_hours(source), run.job)
-    journey.found = verdicts.of_contract(database, "source_tracks", journey.request.limits)
-    limit = journey.request.limits.get("quarantined_percent")
-    landing.check_breaker(database, journey.arrival, journey.where, limit)
-    verdicts.refuse_input(journey.found, journey.where)
-    interrupts.check()
-
-
-def _clear_date(database: Database, run: Run) -> None:
-    """Take away what the run date's predictions were: all of them, or those of the corrected rows."""
-    only = "" if run.action == "score" else "AND track_id IN (SELECT track_id FROM accepted)"
-    database.execute(f"DELETE FROM predictions WHERE run_date = ? {only}", [run.run_date])
-    database.execute("CREATE OR REPLACE TEMP VIEW tonight AS FROM predictions WHERE run_id = (SELECT run_id FROM run)")
-
-
-def _judge(journey: _Journey, database: Database, before: Database | None, histogram: drift.Histogram) -> None:
-    """Reach the verdicts on the predictions; a failed one stops the publish."""
-    if journey.run.action == "score":
-        journey.flipped = flips.write(database, before, journey.bundle, journey.scorer)
-        drift.write(database, journey.run, histogram)
-        database.execute(
-            "CREATE OR REPLACE TEMP VIEW tonight_flips AS FROM flips WHERE run_id = (SELECT run_id FROM run)"
-        )
-        database.execute(
-            "CREATE OR REPLACE TEMP VIEW tonight_drift AS FROM drift WHERE run_id = (SELECT run_id FROM run)"
-        )
-        journey.found += verdicts.of_contract(database, "predictions", journey.request.limits)
-    journey.found += verdicts.of_audits(database)
-    for verdict in journey.found:
-        if verdict.word == "warning":
-            journey.say.note(
-                "warning", check=verdict.name, observed=round(verdict.observed, 4), allowed=verdict.allowed
-            )
-    verdicts.refuse_output(journey.found)
-
-
-def _keep_evidence(journey: _Journey, database: Database, error: Exception) -> None:
-    """Write why there are no predictions: the line of the ledger, the checks, and the quarantine of a refused run."""
-    run, arrival = journey.run, journey.arrival
-    facts = {**runs.of_bundle(journey.bundle), **_read(journey), **_ending(error)}
-    if arrival is not None:
-        imputed = {"duration_ms": 0, "tempo": 0}
-        facts |= {**runs.of_tally(Tally(arrival, 0, imputed)), "withheld": arrival.accepted}
-    with interrupts.unheard(), database.transaction():
-        if facts["status"] == "refused" and arrival is not None and run.action == "score":
-            quarantine.keep(database, run, published=False)
-        runs.keep_verdicts(database, run, journey.found)
-        runs.enter(database, runs.line(run, **facts))
-
-
-def _ending(error: Exception) -> dict[str, Any]:
-    status = "failed"
-    if isinstance(error, ContractBroken | OutputBroken):
-        status = "refused"
-    if isinstance(error, Interrupted):
-        status = "interrupted"
-    code = (
-        error.exit_code
-        if isinstance(error, GenrepipeError)
-        else StorageError.exit_code
-        if isinstance(error, OSError)
-        else 70
-    )
-    return {"status": status, "exit_code": code, "error": " ".join(str(error).split())}
-
-
-def _read(journey: _Journey) -> dict[str, Any]:
-    how = {"encoding": journey.source.encoding, "map": dict(journey.source.mapping)}
-    return {
-        "sources": [part.name for part in journey.source.parts],
-        "source_sha256": journey.fingerprint,
-        "read_as": json.dumps(how),
-    }
-
-
-def _imputed(database: Database) -> dict[str, int]:
-    counted = database.rows(
-        "SELECT count(*) FILTER (list_contains(imputed, 'duration_ms')), count(*) FILTER (list_contains(imputed, 'tempo')) FROM scorable"
-    )[0]
-    return dict(zip(("duration_ms", "tempo"), counted, strict=True))
-
-
-def _trim(database: Database, keep_days: int | None) -> None:
-    """Forget run dates that are too far behind the newest; the ledger and its checks stay."""
-    if keep_days is None:
-        return
-    for table in TRIMMED:
-        database.execute(
-            f"DELETE FROM {table} WHERE run_date <= (SELECT max(run_date) FROM runs WHERE status = 'published') - ?::INTEGER",
-            [keep_days],
-        )
-
-
-def _result(status: str, journey: _Journey) -> dict[str, Any]:
+def _result(status: str, journey: Journey) -> dict[str, Any]:
     run, tally = journey.run, journey.tally
     assert tally is not None  # noqa: S101  nothing is told of a run that was stopped
     seconds = run.seconds
@@ -371,7 +181,7 @@ def _result(status: str, journey: _Journey) -> dict[str, Any]:
     }
 
 
-def _already(journey: _Journey, known: dict[str, Any]) -> dict[str, Any]:
+def _already(journey: Journey, known: dict[str, Any]) -> dict[str, Any]:
     """Report the run that stands, whose rows are left as they are."""
     counts = (known[name] for name in ("received", "predicted", "quarantined", "duplicates", "empty"))
     arrival = landing.Arrival(*counts)

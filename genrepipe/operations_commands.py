@@ -101,9 +101,9 @@ def labels(source: tuple[str, ...], warehouse: Path, encoding: str, mapping: tup
     Example:
         genrepipe labels labels.csv --warehouse warehouse.duckdb
     """
-    from genrepipe import reruns
+    from genrepipe import labels as later
 
-    show(reruns.labels(warehouse, source, encoding, pairs(mapping, "--map")), output, rendering.labels_text)
+    show(later.take(warehouse, source, encoding, pairs(mapping, "--map")), output, rendering.labels_text)
 
 
 @click.group(cls=Words)

@@ -26,6 +26,8 @@ CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 ENCODINGS = ("utf-8", "latin-1", "utf-16")
 TABLE_MARK = "::"
+MAX_UNPACKED_BYTES = 2**34  # of one compressed file; some hundred million tracks
+ZSTD_BLOCK = 2**17  # RFC 8878: no block unpacks to more
 
 
 @dataclass(frozen=True)
@@ -200,15 +202,23 @@ def check_whole(path: Path) -> None:
     ------
     StorageError
         The file is not whole, or not of the kind that its name says.
+    SourceShapeError
+        It unpacks to more than any track table.
     """
     try:
+        unpacked = 0
         if path.suffix == ".gz":
             with gzip.open(path) as file:
-                while file.read(1 << 20):
-                    pass
+                while unpacked <= MAX_UNPACKED_BYTES and (chunk := file.read(1 << 20)):
+                    unpacked += len(chunk)
         elif path.suffix == ".zst":
             with path.open("rb") as file:
-                _walk_zstd(file, path.stat().st_size)
+                unpacked = _walk_zstd(file, path.stat().st_size)
+        if unpacked > MAX_UNPACKED_BYTES:
+            raise SourceShapeError(
+                f"{path} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes",
+                "If it is a track table indeed, deliver it in several files",
+            )
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise StorageError(
             f"{path} cannot be read to its end: {error}", "It may be cut short or still be written: deliver it again"
@@ -217,7 +227,10 @@ def check_whole(path: Path) -> None:
         raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
 
 
-def _walk_zstd(file: BinaryIO, size: int) -> None:
+def _walk_zstd(file: BinaryIO, size: int) -> int:
+    """Return how many bytes the blocks unpack to, at most."""
+    blocks = 0
+
     def take(count: int) -> bytes:
         found = file.read(count)
         if len(found) < count:
@@ -241,11 +254,13 @@ def _walk_zstd(file: BinaryIO, size: int) -> None:
         while not last:
             header = int.from_bytes(take(3), "little")
             last, run_length, length = bool(header & 1), header >> 1 & 3 == 1, header >> 3
+            blocks += 1
             file.seek(1 if run_length else length, 1)
         take(4 * checksum)
     if file.tell() > size:
         msg = "the last block is cut short"
         raise EOFError(msg)
+    return blocks * ZSTD_BLOCK
 
 
 def lone_returns(path: Path) -> bool:

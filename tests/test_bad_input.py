@@ -227,9 +227,11 @@ def test_bad_sources(tmp_path: Path, make: Callable[[Path], object], code: int, 
     assert result.error == f"genrepipe: error: {result.json['message']}"
     assert "Traceback" not in result.err
     if warehouse.exists():
-        assert [ask(warehouse, f"FROM {table}") for table in ("tracks", "predictions", "quarantine", "runs")] == [
-            []
-        ] * 4
+        assert ask(warehouse, "FROM tracks") == ask(warehouse, "FROM predictions") == []
+        (line,) = ask(warehouse, "FROM runs")
+        assert (line["exit_code"], line["predicted"]) == (code, 0)
+        assert line["status"] == ("refused" if code == 65 else "failed")
+        assert line["received"] == line["withheld"] + line["quarantined"] + line["duplicates"] + line["empty"]
 
 
 def a_folder(path: Path) -> None:

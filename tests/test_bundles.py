@@ -221,5 +221,5 @@ def test_models_commands() -> None:
     listed = genrepipe("models", "list", "--output", "json").json["models"]
     assert [m["model"] for m in listed] == SHIPPED
     assert [m["model"] for m in listed if m["champion"]] == [bundles.champion()]
-    assert genrepipe("models", "show", "all-features").out.startswith("# all-features 1.1.0")
+    assert genrepipe("models", "show", "all-features").out.startswith("# all-features 1.2.0")
     assert genrepipe("models", "verify", "--output", "json").json["largest_difference"] <= 1e-5

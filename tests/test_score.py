@@ -115,6 +115,7 @@ def test_a_changed_input_or_model_replaces_the_dates_rows_and_no_others(tmp_path
     more = () if change == "input" else ("--model", "all-features")
     if change == "input":
         write_csv(source, tracks(20, energy="0.1"))
+        more = ("--limit", "flipped_percent=100")
     assert genrepipe("score", source, "--warehouse", warehouse, "--run-date", DATE, *more).code == 0
     rows = ask(
         warehouse,
@@ -236,7 +237,11 @@ def test_a_failed_audit_stops_the_publish(tmp_path: Path, sample: Path, monkeypa
     warehouse = tmp_path / "w.duckdb"
     with pytest.raises(OutputBroken, match="always_offends failed: No track is called anything. 3 rows offend"):
         jobs.score(jobs.ScoreRequest((str(sample),), warehouse))
-    assert not warehouse.exists()
+    assert ask(warehouse, "FROM predictions") == ask(warehouse, "FROM tracks") == []
+    (line,) = ask(warehouse, "FROM runs")
+    assert (line["status"], line["exit_code"], line["withheld"], line["predicted"]) == ("refused", 70, 3000, 0)
+    (failed,) = ask(warehouse, "FROM checks WHERE verdict = 'failed'")
+    assert (failed["name"], failed["observed"]) == ("always_offends", 3)
 
 
 def test_a_failure_in_the_middle_leaves_the_dates_before_as_they_were(
@@ -248,13 +253,13 @@ def test_a_failure_in_the_middle_leaves_the_dates_before_as_they_were(
     warehouse = tmp_path / "w.duckdb"
     jobs.score(jobs.ScoreRequest((str(write_csv(tmp_path / "t.csv", tracks(20))),), warehouse, DATE))
     before = {
-        table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in ("tracks", "predictions", "runs", "checks")
+        table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in ("tracks", "predictions", "flips", "drift")
     }
 
-    def killed(*_: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(runs, "enter", killed)
+    monkeypatch.setattr(runs, "keep_bundle", full)
     with pytest.raises(OSError, match="No space left"):
         jobs.score(jobs.ScoreRequest((str(sample),), warehouse, DATE))
     assert {table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in before} == before
@@ -347,7 +352,9 @@ def test_an_interrupt_at_any_moment_is_one_line_and_leaves_a_whole_warehouse(tmp
         assert process.returncode in {0, 130, -signal.SIGINT}, err
         seen.add(process.returncode)
         if warehouse.exists():
-            assert len(ask(warehouse, "FROM runs")) == (len(ask(warehouse, "FROM predictions")) > 0)
+            (line,) = ask(warehouse, "FROM runs")
+            assert (line["status"] == "published") == (len(ask(warehouse, "FROM predictions")) > 0)
+            assert line["status"] in {"published", "interrupted"}
         again = genrepipe("score", sample, "--warehouse", warehouse, "--run-date", DATE, "--output", "json")
         assert again.json["predicted"] == 3000
     assert 130 in seen
@@ -366,7 +373,7 @@ def test_a_warehouse_of_an_older_layout_is_brought_up_to_date(tmp_path: Path) ->
     result = genrepipe("score", source, "--warehouse", warehouse, "--run-date", DATE)
     assert result.code == 0, result.err
     (row,) = ask(warehouse, "SELECT max(layout_version) AS layout, (SELECT count(*) FROM predictions) AS n FROM layout")
-    assert row == {"layout": 2, "n": 60}
+    assert row == {"layout": 3, "n": 60}
     assert ask(warehouse, "SELECT tempos FROM artist_profiles")
 
 

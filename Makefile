@@ -4,7 +4,7 @@ SCORE := .venv
 DEV := .venv-dev
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: score test proofs bench facts bundles constraints clean
+.PHONY: score test proofs faults fuzz soak bench facts bundles constraints clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -19,7 +19,16 @@ test: $(DEV)/ready  ## lint, types, architecture, tests
 	$(DEV)/bin/pytest -n 2
 
 proofs: $(DEV)/ready  ## minutes: retrain on the real table, lint contracts, install every Python
-	$(DEV)/bin/pytest -m slow
+	$(DEV)/bin/pytest -m slow --ignore tests/test_faults.py --ignore tests/test_fuzz.py
+
+faults: $(DEV)/ready  ## each stage of a run x each fault, as a table (needs root for a tmpfs)
+	$(DEV)/bin/pytest -m slow -s tests/test_faults.py
+
+fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader
+	$(DEV)/bin/pytest -m slow -n 2 tests/test_fuzz.py
+
+soak: $(DEV)/ready  ## 200 runs in a row with readers polling; leaves soak.csv and soak.png
+	$(DEV)/bin/python -m tests.soak
 
 bench: $(DEV)/ready  ## 2 million rows beside what DuckDB alone takes
 	$(DEV)/bin/python -m tests.bench_score

@@ -96,6 +96,8 @@ def _explained(error: BaseException) -> GenrepipeError:
         return stopped
     if isinstance(error, GenrepipeError):
         return error
+    if isinstance(error, MemoryError) or "bad alloc" in str(error).lower():
+        return StorageError("Out of memory", "Give the process more; a run needs about 1 GB")
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return Interrupted("Interrupted", INTERRUPTED)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):

@@ -7,6 +7,7 @@ names the sha256 of every other file, so a bundle that was cut short, or changed
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from genrepipe import assets, contracts, features, sources
+from genrepipe import assets, contracts, features
 from genrepipe.errors import BundleBroken, StorageError, UnknownModel, nearest
 
 if TYPE_CHECKING:
@@ -81,10 +82,11 @@ class Bundle:
     folder: Path
     manifest: Manifest
     sha256: str
+    contents: Mapping[str, bytes]  # as they were verified: what changes on the disk afterwards changes no run
 
     @property
     def model(self) -> Path:
-        """Path of the ONNX graph."""
+        """Path of the ONNX graph, for messages."""
         return self.folder / MODEL
 
     @cached_property
@@ -118,7 +120,7 @@ class Bundle:
 
     def _table(self, name: str) -> pl.DataFrame:
         try:
-            return pl.read_parquet(self.folder / name)
+            return pl.read_parquet(io.BytesIO(self.contents[name]))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise BundleBroken(f"{self.folder / name} is not a Parquet file", RESTORE) from error
 
@@ -221,10 +223,15 @@ def load(model: str | None = None, own: Path | None = None) -> Bundle:
         raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", RESTORE) from error
     if manifest.format != FORMAT or not set(FILES) <= set(manifest.files) <= {*FILES, *OPTIONAL}:
         raise BundleBroken(f"{path} is of a format that this version does not know", "Train it again with this version")
+    contents = {}
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
             raise BundleBroken(f"{folder}: {name} is missing", RESTORE)
-        if sources.digest(folder / name) != expected:
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise StorageError(f"{folder / name} cannot be read: {error.strerror}", "Check its permissions") from error
+        if hashlib.sha256(contents[name]).hexdigest() != expected:
             raise BundleBroken(f"{folder}: {name} is not the file that was trained (its sha256 differs)", RESTORE)
     strangers = {entry.name for entry in folder.iterdir()} - {MANIFEST, *manifest.files}
     if strangers:
@@ -232,7 +239,7 @@ def load(model: str | None = None, own: Path | None = None) -> Bundle:
             f"{folder} holds files that its manifest does not name: {', '.join(sorted(strangers))}", RESTORE
         )
     _check_fits(folder, manifest)
-    return Bundle(folder, manifest, hashlib.sha256(text).hexdigest())
+    return Bundle(folder, manifest, hashlib.sha256(text).hexdigest(), contents)
 
 
 def _check_fits(folder: Path, manifest: Manifest) -> None:

@@ -208,13 +208,11 @@ def ending(error: Exception) -> dict[str, Any]:
         status = "refused"
     if isinstance(error, Interrupted):
         status = "interrupted"
-    code = (
-        error.exit_code
-        if isinstance(error, GenrepipeError)
-        else StorageError.exit_code
-        if isinstance(error, OSError)
-        else 70
-    )
+    code = GenrepipeError.exit_code
+    if isinstance(error, GenrepipeError):
+        code = error.exit_code
+    elif isinstance(error, OSError | MemoryError):
+        code = StorageError.exit_code
     return {"status": status, "exit_code": code, "error": " ".join(str(error).split())}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 from genrepipe import features
-from genrepipe.bundles import RESTORE
+from genrepipe.bundles import MODEL, RESTORE
 from genrepipe.errors import BundleBroken
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ class Scorer:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                bundle.model.read_bytes(), options, providers=["CPUExecutionProvider"]
+                bundle.contents[MODEL], options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
+            if "alloc" in str(error).lower():
+                raise MemoryError(str(error)) from error
             raise BundleBroken(
                 f"{bundle.model} is not a graph that onnxruntime can run: {str(error).splitlines()[0]}",
                 RESTORE,

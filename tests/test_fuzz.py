@@ -1,0 +1,110 @@
+"""Fuzzing the door in: whatever bytes a file holds, they end as counted rows or as one of our own errors.
+
+``make fuzz`` runs 100,000 inputs in each of two processes' halves; without the marker a few hundred run in every test.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from genrepipe import landing, resources, sources, warehouse
+from genrepipe.errors import ContractBroken, StorageError, UsageError
+from tests.conftest import GOOD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genrepipe.database import Database
+
+INPUTS = int(os.environ.get("GENREPIPE_FUZZ", "100000"))
+HEADER = ",".join(GOOD)
+ROW = ",".join(GOOD.values())
+
+cells = st.one_of(
+    st.sampled_from(["", "?", "-1", "nan", "1e999", "0x1F", "  ", "NULL", "7.0", "A#", "Minor", "Rock", "empty_field", '"', '""', "'", "\\", "\x00", "\ufeff", "\u2028", "𝕏", "é"]),
+    st.text(max_size=12),
+    st.floats(width=32).map(str),
+)  # fmt: skip
+good_rows = st.integers(0, 30).map(lambda n: f"{n}.0" + ROW[3:])
+rows = st.one_of(good_rows, good_rows, st.lists(cells, max_size=20).map(",".join))
+tables = st.builds(
+    lambda header, body, end, last: (header + end + end.join(body) + (end if last else "")).encode("utf-8", "surrogatepass"),
+    st.sampled_from([HEADER, HEADER.upper(), HEADER + ",more", HEADER.replace("energy", "energie"), '"' + HEADER.replace(",", '","') + '"', ""]),
+    st.lists(rows, max_size=8),
+    st.sampled_from(["\n", "\r\n", "\r", "\n\n"]),
+    st.booleans(),
+)  # fmt: skip
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Return a table some of whose bytes were cut, doubled or replaced."""
+    content = bytearray(draw(tables))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(content)))
+        width = draw(st.integers(0, 8))
+        match draw(st.integers(0, 2)):
+            case 0:
+                del content[at : at + width]
+            case 1:
+                content[at:at] = content[at : at + width]
+            case _:
+                content[at : at + width] = draw(st.binary(max_size=8))
+    return bytes(content)
+
+
+inputs = st.one_of(tables, mutated(), mutated(), st.binary(max_size=200))
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    with warehouse.open_memory(resources.plan()) as found:
+        yield found
+
+
+def land(database: Database, path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    try:
+        arrival, _ = landing.land(database, sources.resolve([str(path)]))
+    except (UsageError, ContractBroken, StorageError):
+        return
+    finally:
+        database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    assert arrival.received == arrival.accepted + arrival.quarantined + arrival.duplicates + arrival.empty
+    if b'"' not in content and b"\r" not in content and b"\x00" not in content:
+        lines = [line for line in content.split(b"\n")[1:] if line.strip()]
+        assert arrival.received >= len(lines)  # a line of blanks alone may count as a row too
+
+
+ANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+
+
+@settings(max_examples=300, **ANY)  # type: ignore[arg-type]
+@given(content=inputs)
+def test_any_bytes_are_counted_or_refused(
+    database: Database, tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    land(database, tmp_path_factory.getbasetemp() / "any.csv", content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("half", [1, 2])
+def test_a_hundred_thousand_inputs(database: Database, tmp_path: Path, half: int) -> None:
+    folder = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path
+    path = folder / f"genrepipe-fuzz-{os.getpid()}.csv"
+
+    @settings(max_examples=INPUTS // 2, **ANY)  # type: ignore[arg-type]
+    @given(content=inputs)
+    def fuzz(content: bytes) -> None:
+        land(database, path, content)
+
+    try:
+        fuzz()
+    finally:
+        path.unlink(missing_ok=True)

@@ -270,11 +270,11 @@ def run(
     result_file: str | None,  # noqa: ARG001  __main__ writes it, whatever the end
     output: str,
 ) -> None:
-    """Run a job file. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
+    """Run a job file, or a job that ships by its name. A flag wins over GENREPIPE_KEY in the environment, which wins over the file.
 
     \b
     Example:
-        genrepipe run jobs/score_nightly.yaml --set run_date=2026-11-22
+        genrepipe run score_nightly --set run_date=2026-11-22
     """
     from genrepipe.settings import ScoreJob, load
 
@@ -297,6 +297,34 @@ def run(
                 say, job.metrics_file, job.ping_start, job.ping_success, job.ping_failure, job.lineage_file
             )
             run_job(request, telemetry, output, first, last)
+
+
+@cli.group(cls=Words)
+def config() -> None:
+    """Show what is in force.
+
+    \b
+    Example:
+        genrepipe config show jobs/score_nightly.yaml
+    """
+
+
+@config.command("show")
+@click.argument("job_file", type=click.Path(path_type=Path), default=Path("score_nightly"))
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the job file.")
+@OUTPUT
+def config_show(job_file: Path, settings: tuple[str, ...], output: str) -> None:
+    """Print each key of a job, its value in force, and where that comes from. Secrets are not shown.
+
+    \b
+    Example:
+        genrepipe config show score_nightly --set run_date=2026-11-22
+    """
+    from genrepipe.settings import explain
+
+    found = explain(job_file, pairs(settings, "--set"))
+    told = [{"key": each.key, "value": each.value, "origin": each.origin} for each in found]
+    show({"status": "shown", "settings": told}, output, rendering.config_text)
 
 
 for command in (missing, rollback, quarantine, labels, verify):

@@ -149,6 +149,11 @@ def compare_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def config_text(result: dict[str, Any]) -> str:
+    """Show each key, its value and where it comes from."""
+    return "\n".join(f"{s['key']:<14} {plain(s['value']):<40} {plain(s['origin'])}" for s in result["settings"])
+
+
 def plain(value: object) -> str:
     """Return text as a terminal may show it: what would move its cursor, or worse, is replaced."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))

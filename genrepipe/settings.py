@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from genrepipe import assets
 from genrepipe.errors import ConfigurationError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -69,10 +71,25 @@ class TrainJob(_Job):
 KINDS: dict[str, type[ScoreJob | TrainJob]] = {"score": ScoreJob, "train": TrainJob}
 
 
+@dataclass(frozen=True)
+class Origin:
+    """One key of a job: its value as it is in force, and where that comes from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+SECRET = ("ping_start", "ping_success", "ping_failure")  # addresses of a dead man's switch are their own password
+
+
 def load(
     path: Path, flags: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
 ) -> ScoreJob | TrainJob:
-    """Read a job file; flags win over the environment (``GENREPIPE_KEY``), which wins over the file.
+    """Read a job file; flags win over the environment, which wins over the file.
+
+    In the environment a key is ``GENREPIPE_KEY``, or ``GENREPIPE_KEY_FILE``, which names a file that holds the value, as
+    secrets are mounted. ``path`` may be the name of a job that ships, such as ``score_nightly``.
 
     Raises
     ------
@@ -81,29 +98,63 @@ def load(
     UsageError
         A flag names an unknown key.
     """
+    return _load(path, flags, environment)[0]
+
+
+def explain(path: Path, flags: Mapping[str, str] | None = None) -> list[Origin]:
+    """Return every key of a job, its value in force and where that comes from; secrets are not shown."""
+    job, origins = _load(path, flags, None)
+    told = job.model_dump(mode="json")
+    return [
+        Origin(key, "(set, not shown)" if key in SECRET and value is not None else value, origins.get(key, "default"))
+        for key, value in told.items()
+    ]
+
+
+def _load(
+    path: Path, flags: Mapping[str, str] | None, environment: Mapping[str, str] | None
+) -> tuple[ScoreJob | TrainJob, dict[str, str]]:
+    shipped = assets.shipped("jobs") / f"{path}.yaml"
+    if not path.suffix and not path.exists() and shipped.is_file():
+        path = shipped
     values = _read(path)
     kind = KINDS.get(str(values.get("job")))
     if kind is None:
         raise ConfigurationError(f"{path}: job is {values.get('job')!r}", f"Write job: {' or job: '.join(KINDS)}")
     known = list(kind.model_fields)
+    origins = {}
     for key in values:
         if key not in known:
             raise ConfigurationError(f"{path}: unknown key {key!r}", _hint(str(key), known))
+        origins[key] = str(path)
+    environment = environment if environment is not None else os.environ
     for key in known:
-        text = (environment if environment is not None else os.environ).get(PREFIX + key.upper())
+        name = PREFIX + key.upper()
+        text = environment.get(name)
+        if text is None and (mounted := environment.get(f"{name}_FILE")):
+            text, name = _mounted(Path(mounted), f"{name}_FILE"), f"{name}_FILE"
         if text is not None and key != "job":
-            values[key] = _value(text)
+            values[key], origins[key] = _value(text), name
     for key, text in (flags or {}).items():
         if key not in known:
             raise UsageError(f"--set {key}: unknown key", _hint(key, known))
-        values[key] = _value(text)
+        values[key], origins[key] = _value(text), "--set"
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(values), origins
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ConfigurationError(
             f"{path}: {where}: {first['msg']}", f"Correct that key, or set {PREFIX}{str(first['loc'][0]).upper()}"
+        ) from error
+
+
+def _mounted(path: Path, name: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{name} names {path}, which cannot be read", "Mount the file, or unset the variable"
         ) from error
 
 

@@ -1,0 +1,54 @@
+# The nightly job as an image: docker build -t genrepipe .
+# Stages: build (wheel, environments), train (--target train), score (the default). The scoring image holds Python, one
+# environment and the wheel: no compiler, no cache, no torch.
+ARG PYTHON=3.11
+
+FROM python:${PYTHON}-slim-bookworm AS build
+# Extras of the scoring image: --build-arg EXTRA=text for word vectors, lineage for OpenLineage events.
+ARG EXTRA=scoring
+WORKDIR /src
+COPY constraints/hashed constraints/hashed
+# Every file that is installed has the sha256 that stands in constraints/hashed.
+RUN python -m venv /build \
+    && /build/bin/pip install --no-cache-dir --require-hashes -r constraints/hashed/build.txt \
+    && python -m venv --without-pip /opt/genrepipe \
+    && /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --require-hashes \
+       -r constraints/hashed/scoring.txt -r "constraints/hashed/${EXTRA}.txt"
+COPY pyproject.toml README.md LICENSE ./
+COPY contracts contracts
+COPY jobs jobs
+COPY sql sql
+COPY genrepipe genrepipe
+RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
+    && /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --no-deps --no-index /wheel/*.whl
+
+FROM build AS build-train
+RUN /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --require-hashes -r constraints/hashed/train.txt
+
+FROM python:${PYTHON}-slim-bookworm AS base
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="genrepipe" \
+      org.opencontainers.image.description="Predicts the music genre of every track in a track table, nightly" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="genrepipe" \
+      org.opencontainers.image.licenses="MIT"
+ENV PATH=/opt/genrepipe/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    GENREPIPE_SOURCE=/data/tracks.csv \
+    GENREPIPE_WAREHOUSE=/data/warehouse.duckdb
+WORKDIR /data
+VOLUME /data
+# A number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+ENTRYPOINT ["genrepipe"]
+
+FROM base AS train
+COPY --from=build-train /opt/genrepipe /opt/genrepipe
+CMD ["run", "train_weekly"]
+
+FROM base AS score
+COPY --from=build /opt/genrepipe /opt/genrepipe
+CMD ["run", "score_nightly"]

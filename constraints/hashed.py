@@ -1,0 +1,73 @@
+"""Write requirements with hashes, for the image: ``python constraints/hashed.py`` (``make constraints`` calls it).
+
+pip is asked what it would install for each Python and processor, by the versions in ``all.txt``; its report has the
+sha256 of each file. The files hold versions and hashes, and no addresses.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
+SETS = {"build": ["hatchling"], "scoring": [""], "text": ["text"], "lineage": ["lineage"], "train": ["train"]}
+
+
+def report(wanted: list[str], python: str, platform: str) -> list[tuple[str, str, str]]:
+    """Return (name, version, sha256) of each file that pip would install."""
+    older = [f"manylinux_2_{n}_{platform.split('_', 3)[3]}" for n in range(28, 16, -1)]
+    platforms = [platform, *older, f"manylinux2014_{platform.split('_', 3)[3]}"]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "report.json"
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--only-binary=:all:", "--target", folder,
+                   "--report", str(out), "--python-version", python, "--constraint", str(HERE / "all.txt"),
+                   *(f"--platform={name}" for name in platforms), *wanted]  # fmt: skip
+        subprocess.run(command, check=True, cwd=HERE.parent)  # noqa: S603  our own words
+        installed = json.loads(out.read_text())["install"]
+    return [
+        (
+            item["metadata"]["name"].lower().replace("_", "-"),
+            item["metadata"]["version"],
+            item["download_info"]["archive_info"]["hashes"]["sha256"],
+        )
+        for item in installed
+        if "archive_info" in item["download_info"]
+    ]
+
+
+def requirements(extras: str) -> list[str]:
+    """Return the project's own requirements, with those of an extra."""
+    import tomllib  # noqa: PLC0415
+
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
+    return [*project["dependencies"], *(project["optional-dependencies"][extras] if extras else [])]
+
+
+def main() -> None:
+    """Write one file for each set."""
+    for name, wanted in SETS.items():
+        known: dict[tuple[str, str], dict[str, set[str]]] = {}
+        names = wanted if name == "build" else requirements(wanted[0])
+        for python in PYTHONS:
+            for platform in PLATFORMS:
+                try:
+                    for package, version, sha256 in report(names, python, platform):
+                        known.setdefault((package, version), {}).setdefault(sha256, set()).add(python)
+                except subprocess.CalledProcessError:
+                    print(f"{name}: nothing for Python {python} on {platform}", file=sys.stderr)
+        lines = [
+            f"{package}=={version} \\\n" + " \\\n".join(f"    --hash=sha256:{sha256}" for sha256 in sorted(hashes))
+            for (package, version), hashes in sorted(known.items())
+        ]
+        head = f"# What the image installs ({name}), by version and hash. Written by constraints/hashed.py.\n"
+        (HERE / "hashed" / f"{name}.txt").write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
+        print(f"{name}: {len(lines)} packages")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ SCORE := .venv
 DEV := .venv-dev
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: score test proofs faults fuzz soak bench facts bundles constraints clean
+.PHONY: score test proofs faults fuzz soak image-test bench facts bundles constraints clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -27,6 +27,9 @@ faults: $(DEV)/ready  ## each stage of a run x each fault, as a table (needs roo
 fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader
 	$(DEV)/bin/pytest -m slow -n 2 tests/test_fuzz.py
 
+image-test: $(DEV)/ready  ## build the Dockerfile, run the image, its signals, a cron daemon (needs root)
+	$(DEV)/bin/pytest -m image tests/test_image.py
+
 soak: $(DEV)/ready  ## 200 runs in a row with readers polling; leaves soak.csv and soak.png
 	$(DEV)/bin/python -m tests.soak
 
@@ -44,6 +47,7 @@ constraints:  ## choose versions anew, without a lock file's addresses
 	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,lineage,dev]"
 	.venv-pin/bin/python -m pip freeze --exclude-editable \
 	| sed 's/^torch==\([0-9.]*\).*/torch==\1+cpu; sys_platform == "linux"\ntorch==\1; sys_platform != "linux"/' > constraints/all.txt
+	.venv-pin/bin/python constraints/hashed.py
 	rm -rf .venv-pin
 
 clean:  ## forget environments, sample and warehouse

@@ -1,8 +1,10 @@
-"""Write the table of models into the README from the shipped manifests: python -m tests.readme_tables."""
+"""Write the tables of models and of exit codes into the README, from where they are kept: python -m tests.readme_tables."""
 
 from __future__ import annotations
 
 import re
+
+import yaml
 
 from genrepipe import bundles
 from tests.conftest import ROOT
@@ -44,9 +46,18 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def runbook() -> str:
+    """Return the table of exit codes as Markdown."""
+    lines = ["| code | meaning | retry | look at | do |", "|---|---|---|---|---|"]
+    for row in yaml.safe_load((ROOT / "jobs/exit_codes.yaml").read_text(encoding="utf-8")):
+        look = f"`{row['look']}`" if row["look"] else "the line on stderr"
+        lines.append(f"| {row['code']} | {row['meaning']} | {'yes' if row['retry'] else 'no'} | {look} | {row['do']} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
-    path.write_text(
-        re.sub(r"\| bundle \| split \|.*?\n(?!\|)", lambda _: table() + "\n", text, flags=re.DOTALL), encoding="utf-8"
-    )
+    for head, written in ((r"\| bundle \| split \|", table()), (r"\| code \| meaning \|", runbook())):
+        text = re.sub(head + r".*?\n(?!\|)", lambda _, new=written: new + "\n", text, flags=re.DOTALL)  # type: ignore[misc]
+    path.write_text(text, encoding="utf-8")

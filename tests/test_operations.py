@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from genrepipe import contracts, generations, resources, sources
 from genrepipe.database import Database
 from genrepipe.errors import SourceShapeError, StorageError, WarehouseBusy
-from tests.conftest import ask, genrepipe, track, tracks, write_csv
+from tests.conftest import GOOD, ask, genrepipe, track, tracks, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -486,3 +488,47 @@ def test_one_lock_and_no_second(tmp_path: Path) -> None:
     with generations.locked(path, plan, who), busy, generations.locked(path, plan, who):
         pytest.fail("two runs at once")
     assert list(tmp_path.iterdir()) == []
+
+
+# Any table
+
+
+CELLS = st.sampled_from(
+    ["", "?", "-1", "0.5", "nan", "7", "A", "Minor", "Rock", "empty_field", "\u202e", "=1+1", "1e9", "x"]
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    changes=st.lists(st.dictionaries(st.sampled_from([name for name in GOOD if name != "instance_id"]), CELLS, max_size=3), min_size=1, max_size=12),
+    ids=st.lists(st.integers(1, 6), min_size=12, max_size=12),
+)  # fmt: skip
+def test_any_table_is_balanced_or_refused_and_either_way_in_the_ledger(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[dict[str, str]], ids: list[int]
+) -> None:
+    from genrepipe import jobs
+    from genrepipe.errors import ContractBroken, OutputBroken
+
+    folder = tmp_path_factory.mktemp("any")
+    source = write_csv(
+        folder / "t.csv", [track(number, **change) for number, change in zip(ids, changes, strict=False)]
+    )
+    warehouse = folder / "w.duckdb"
+    request = jobs.ScoreRequest((str(source),), warehouse, DAY, limits={"quarantined_percent": 60})
+    try:
+        result = jobs.score(request)
+        assert (
+            result["received"]
+            == result["predicted"] + result["quarantined"] + result["duplicates"] + result["empty"]
+            == len(changes)
+        )
+    except (ContractBroken, OutputBroken):
+        result = None
+    with Database(warehouse, resources.plan(), read_only=True) as database:
+        (line,) = database.rows(
+            "SELECT received, predicted, quarantined, duplicates, empty, withheld, status FROM runs"
+        )
+        kept = database.value("SELECT count(*) FROM quarantine")
+    assert line[0] == sum(line[1:6]) == len(changes)
+    assert line[6] == ("published" if result else "refused")
+    assert kept == line[2]

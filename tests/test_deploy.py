@@ -1,0 +1,193 @@
+"""The scheduler kit: one table of exit codes, and every manifest held against it; what is configured is what is shown."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shlex
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from croniter import croniter
+
+from genrepipe import errors, settings
+from genrepipe.errors import ConfigurationError
+from tests.conftest import ROOT, ask, genrepipe
+from tests.readme_tables import runbook
+
+JOBS = ROOT / "jobs"
+CODES = yaml.safe_load((JOBS / "exit_codes.yaml").read_text(encoding="utf-8"))
+FINAL = {row["code"] for row in CODES if not row["retry"] and row["code"]}
+
+
+def manifest(kind: str) -> dict[str, Any]:
+    documents = yaml.safe_load_all((JOBS / "kubernetes/cronjob.yaml").read_text(encoding="utf-8"))
+    return next(document for document in documents if document["kind"] == kind)
+
+
+def test_the_table_of_exit_codes_is_the_error_trees() -> None:
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.GenrepipeError)]
+    assert {c.exit_code for c in classes} | {0} == {row["code"] for row in CODES}
+    assert {74, 75, 66, 130, 143} == {row["code"] for row in CODES if row["retry"]}
+
+
+def test_the_runbook_in_the_readme_is_the_table() -> None:
+    assert runbook() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("row", [row for row in CODES if row["look"]], ids=lambda row: str(row["code"]))
+def test_the_queries_of_the_runbook_run(scored: Path, row: dict[str, Any]) -> None:
+    ask(scored, row["look"])
+
+
+def test_kubernetes_fails_at_once_on_the_codes_that_cannot_mend() -> None:
+    job = manifest("CronJob")["spec"]["jobTemplate"]["spec"]
+    (rule,) = (rule for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule)
+    assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailJob", FINAL)
+    pod = job["template"]["spec"]
+    assert (pod["restartPolicy"], manifest("CronJob")["spec"]["concurrencyPolicy"]) == ("Never", "Forbid")
+    assert rule["onExitCodes"]["containerName"] == pod["containers"][0]["name"]
+
+
+def test_kubernetes_accepts_the_manifest_and_refuses_a_broken_one(tmp_path: Path) -> None:
+    tool = Path(sys.executable).with_name("kubernetes-validate")
+    text = (JOBS / "kubernetes/cronjob.yaml").read_text(encoding="utf-8")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text(text.replace("concurrencyPolicy: Forbid", "concurencyPolicy: Forbid"))
+    codes = [
+        subprocess.run([tool, "--strict", path], check=False, capture_output=True).returncode
+        for path in (JOBS / "kubernetes/cronjob.yaml", broken)
+    ]
+    assert codes[0] == 0
+    assert codes[1] != 0
+    assert croniter.is_valid(manifest("CronJob")["spec"]["schedule"])
+
+
+def test_the_config_map_is_a_job_file(tmp_path: Path) -> None:
+    (tmp_path / "score_nightly.yaml").write_text(manifest("ConfigMap")["data"]["score_nightly.yaml"])
+    job = settings.load(tmp_path / "score_nightly.yaml", environment={})
+    assert isinstance(job, settings.ScoreJob)
+    assert str(job.warehouse).startswith("/data/")
+
+
+def test_systemd_does_not_restart_on_the_codes_that_cannot_mend() -> None:
+    unit = configparser.ConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read(JOBS / "systemd/genrepipe.service")
+    assert {int(code) for code in unit["Service"]["RestartPreventExitStatus"].split()} == FINAL
+    assert unit["Service"]["ExecStart"].endswith("genrepipe run score_nightly")
+
+
+def test_airflow_tries_again_only_on_codes_that_can_mend() -> None:
+    text = (JOBS / "airflow/genrepipe_nightly.py").read_text(encoding="utf-8")
+    found = re.search(r"^NO_RETRY = \[(.*)\]", text, re.MULTILINE)
+    assert found is not None
+    assert {int(code) for code in found.group(1).split(",")} == FINAL
+    assert "skip_on_exit_code" in text
+    assert "{{ ds }}" in text
+
+
+def test_the_crontab_has_schedules_and_commands_that_exist() -> None:
+    lines = [
+        line for line in (JOBS / "genrepipe.crontab").read_text(encoding="utf-8").splitlines() if line[:1].isdigit()
+    ]
+    assert len(lines) == 2
+    for line in lines:
+        schedule, words = line.split(maxsplit=5)[:5], shlex.split(line.split(maxsplit=5)[5])
+        assert croniter.is_valid(" ".join(schedule))
+        assert words[1:3] == ["run", "score_nightly"]
+    timer = (JOBS / "systemd/genrepipe.timer").read_text(encoding="utf-8")
+    assert "OnCalendar=" in timer
+
+
+def test_compose_is_as_closed_as_the_pod() -> None:
+    (service,) = yaml.safe_load((JOBS / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
+    assert service["read_only"]
+    assert service["network_mode"] == "none"
+    assert service["cap_drop"] == ["ALL"]
+
+
+def test_hadolint_finds_nothing(tmp_path: Path) -> None:
+    tool = Path(sys.executable).with_name("hadolint")
+    bad = tmp_path / "Dockerfile"
+    bad.write_text("FROM python\nRUN cd /tmp && sudo pip install x\n")
+    assert subprocess.run([tool, ROOT / "Dockerfile"], check=False, capture_output=True, text=True).stdout == ""
+    assert subprocess.run([tool, bad], check=False, capture_output=True).returncode != 0
+
+
+def test_what_the_image_installs_is_what_is_pinned() -> None:
+    pinned = dict(
+        line.split(";")[0].strip().lower().replace("_", "-").split("==")
+        for line in (ROOT / "constraints/all.txt").read_text().splitlines()
+    )
+    hashed = (ROOT / "constraints/hashed/scoring.txt").read_text()
+    found = dict(re.findall(r"^([\w.-]+)==(\S+) \\$", hashed, re.MULTILINE))
+    assert len(found) > 15
+    assert {name: pinned[name] for name in found} == found
+    assert not re.search(r"torch|scikit|spacy|://", hashed)
+    assert len(re.findall("--hash=sha256:[0-9a-f]{64}", hashed)) > 2 * len(found)
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("key", [key for key in settings.ScoreJob.model_fields if key != "job"])
+def test_every_key_can_come_from_the_environment(key: str) -> None:
+    values = {"limits": "{flipped_percent: 3}", "map": "{energy: Energy}", "keep_days": "7"}
+    name = f"GENREPIPE_{key.upper()}"
+    shown = genrepipe("config", "show", "--output", "json", **{name: values.get(key, "x")}).json["settings"]
+    (line,) = (line for line in shown if line["key"] == key)
+    assert line["origin"] == name
+    assert line["value"] not in (None, {})
+
+
+def test_secrets_come_from_files_and_are_not_shown(tmp_path: Path) -> None:
+    secret = tmp_path / "ping"
+    secret.write_text("https://example.org/s3cret\n")
+    result = genrepipe("config", "show", "score_nightly", GENREPIPE_PING_SUCCESS_FILE=str(secret))
+    assert "s3cret" not in result.out
+    assert "GENREPIPE_PING_SUCCESS_FILE" in result.out
+    job = settings.load(Path("score_nightly"), environment={"GENREPIPE_PING_SUCCESS_FILE": str(secret)})
+    assert isinstance(job, settings.ScoreJob)
+    assert job.ping_success == "https://example.org/s3cret"
+    with pytest.raises(ConfigurationError, match="which cannot be read"):
+        settings.load(Path("score_nightly"), environment={"GENREPIPE_MODEL_FILE": str(tmp_path / "none")})
+
+
+@pytest.mark.slow
+def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
+    """An environment of its own; the pod is not started, since there is no cluster: rendering goes up to it."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    pip = [
+        tmp_path / "venv/bin/pip",
+        "install",
+        "--quiet",
+        "apache-airflow",
+        "apache-airflow-providers-cncf-kubernetes",
+    ]
+    subprocess.run(pip, check=True, capture_output=True)
+    home = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(JOBS / "airflow")}  # fmt: skip
+    airflow = tmp_path / "venv/bin/airflow"
+    subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True, env=home)
+    listed = subprocess.run(
+        [airflow, "dags", "list-import-errors"], check=False, capture_output=True, text=True, env=home
+    )
+    assert "No data found" in listed.stdout, listed.stdout
+    rendered = subprocess.run(
+        [airflow, "tasks", "render", "genrepipe_nightly", "score", "2026-11-22"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=home,
+    )
+    assert "run_date=2026-11-22" in rendered.stdout, rendered.stdout + rendered.stderr
+    marked = [airflow, "dags", "test", "genrepipe_nightly", "2026-11-22", "--mark-success-pattern", "score"]
+    tested = subprocess.run(marked, check=False, capture_output=True, text=True, env=home)
+    assert "state=success" in tested.stdout + tested.stderr

@@ -200,9 +200,8 @@ def _insert_rows(
         )
         database.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT {cells} FROM {relation}", source=part.name)
         database.view("clean/10_typed")
-        database.execute(f"CREATE OR REPLACE TEMP VIEW judged AS {_judgement()}")
         into = "CREATE OR REPLACE TEMP TABLE landed AS" if first else "INSERT INTO landed"
-        database.execute(f"{into} SELECT * FROM judged", source=part.name)
+        database.execute(f"{into} {_judgement()}", source=part.name)
 
 
 def _refuse_swallowed(database: Database, part: Part, before: int, columns: int) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from genrepipe import contracts
 from genrepipe.contracts import identifier
@@ -22,22 +23,45 @@ if TYPE_CHECKING:
     from genrepipe.database import Database
 
 BINS = 65_536
+ROWS = 250_000  # at a time
 
 
-def areas(labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32]) -> tuple[float | None, float | None]:
-    """Return macro and micro AUROC of probabilities, of shape (tracks, genres); None where one kind of track is missing.
+class Areas:
+    """Counts probabilities of tracks with known labels, part by part, and tells the areas under their ROC curves."""
 
-    Macro is the mean over the genres that have both tracks of theirs and others.
-    """
-    positive = labels[:, None] == np.arange(probabilities.shape[1])
-    bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
-    by_genre = [area for g in range(positive.shape[1]) if (area := _area(bins[:, g], positive[:, g])) is not None]
-    return float(np.mean(by_genre)) if by_genre else None, _area(bins.ravel(), positive.ravel())
+    def __init__(self, genres: int) -> None:
+        self._counts = np.zeros((2, genres, BINS))
+        self.tracks = 0
+        self._right = 0
+
+    def add(self, labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32]) -> None:
+        """Count a part: labels of shape (tracks,), and probabilities of shape (tracks, genres)."""
+        for genre in range(probabilities.shape[1]):
+            bins = np.minimum((probabilities[:, genre] * BINS).astype(np.int64), BINS - 1)
+            of_genre = labels == genre
+            self._counts[1, genre] += np.bincount(bins[of_genre], minlength=BINS)
+            self._counts[0, genre] += np.bincount(bins[~of_genre], minlength=BINS)
+        self.tracks += len(labels)
+        self._right += int((probabilities.argmax(1) == labels).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the tracks whose most probable genre is their label."""
+        return self._right / max(self.tracks, 1)
+
+    @property
+    def macro(self) -> float | None:
+        """Mean over the genres that have both tracks of theirs and others; None where there is none."""
+        found = [area for genre in range(self._counts.shape[1]) if (area := _area(*self._counts[:, genre])) is not None]
+        return float(np.mean(found)) if found else None
+
+    @property
+    def micro(self) -> float | None:
+        """The area over all pairs of track and genre."""
+        return _area(*self._counts.sum(1))
 
 
-def _area(bins: npt.NDArray[np.int64], positive: npt.NDArray[np.bool_]) -> float | None:
-    ours = np.bincount(bins[positive], minlength=BINS).astype(np.float64)
-    others = np.bincount(bins[~positive], minlength=BINS).astype(np.float64)
+def _area(others: npt.NDArray[np.float64], ours: npt.NDArray[np.float64]) -> float | None:
     pairs = ours.sum() * others.sum()
     if pairs == 0:
         return None
@@ -55,18 +79,25 @@ def measure(database: Database, run_date: date, role: str = "served") -> list[di
     table = "predictions" if role == "served" else "shadow_predictions"
     genres = contracts.genres()
     columns = ", ".join(f"p.probabilities[{contracts.literal(g)}] AS {identifier(g)}" for g in genres)
-    rows = database.frame(
-        f"SELECT p.model, p.model_version, p.genre, t.music_genre, {columns} FROM {table} AS p "
-        "JOIN tracks AS t USING (track_id) WHERE p.run_date = ? AND t.music_genre IS NOT NULL",
-        [run_date],
-    )
+    labelled = int(database.value(f"SELECT count(*) FROM {table} WHERE run_date = ?", [run_date]) or 0)
+    parts = -(-labelled // ROWS)
+    found: dict[tuple[str, str], Areas] = {}
+    for part in range(parts):  # by hash, since rows that are not committed yet have no position
+        rows = database.frame(
+            f"SELECT p.model, p.model_version, t.music_genre, {columns} FROM {table} AS p "
+            f"JOIN tracks AS t USING (track_id) WHERE p.run_date = ? AND t.music_genre IS NOT NULL AND hash(p.track_id) % {parts} = {part}",
+            [run_date],
+        )
+        for (model, version), some in rows.partition_by("model", "model_version", as_dict=True).items():
+            labels = some["music_genre"].cast(pl.Enum(genres)).to_physical().to_numpy()
+            found.setdefault((str(model), str(version)), Areas(len(genres))).add(labels, some.select(genres).to_numpy())
     database.execute("DELETE FROM performance WHERE run_date = ? AND role = ?", [run_date, role])
     lines: list[dict[str, object]] = []
-    for (model, version), part in rows.partition_by("model", "model_version", as_dict=True).items():
-        labels = np.array([genres.index(genre) for genre in part["music_genre"]])
-        macro, micro = areas(labels, part.select(genres).to_numpy())
-        right = float((part["genre"] == part["music_genre"]).mean())  # type: ignore[arg-type]
-        line: dict[str, object] = {"role": role, "model": model, "model_version": version, "tracks": len(part), "accuracy": right, "macro_auroc": macro, "micro_auroc": micro}  # fmt: skip
+    for (model, version), areas in found.items():
+        line: dict[str, object] = {
+            "role": role, "model": model, "model_version": version, "tracks": areas.tracks, "accuracy": areas.accuracy,
+            "macro_auroc": areas.macro, "micro_auroc": areas.micro,
+        }  # fmt: skip
         database.execute(
             "INSERT INTO performance BY NAME SELECT run.run_id, ?::DATE AS run_date, ? AS role, ? AS model, ? AS model_version, ?::BIGINT AS tracks, "
             "?::DOUBLE AS accuracy, ?::DOUBLE AS macro_auroc, ?::DOUBLE AS micro_auroc, ?::TIMESTAMP AS measured_at FROM run",

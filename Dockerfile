@@ -23,6 +23,9 @@ RUN /build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-d
     && /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --no-deps --no-index /wheel/*.whl
 
 FROM build AS build-train
+# Where torch's CPU build is, if the default index has it not.
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_FIND_LINKS
 RUN /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --require-hashes -r constraints/hashed/train.txt
 
 FROM python:${PYTHON}-slim-bookworm AS base

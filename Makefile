@@ -28,7 +28,7 @@ fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader
 	$(DEV)/bin/pytest -m slow -n 2 tests/test_fuzz.py
 
 image-test: $(DEV)/ready  ## build the Dockerfile, run the image, its signals, a cron daemon (needs root)
-	$(DEV)/bin/pytest -m image tests/test_image.py
+	$(DEV)/bin/pytest -m "image and not slow" tests/test_image.py
 
 soak: $(DEV)/ready  ## 200 runs in a row with readers polling; leaves soak.csv and soak.png
 	$(DEV)/bin/python -m tests.soak
@@ -46,7 +46,7 @@ constraints:  ## choose versions anew, without a lock file's addresses
 	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
 	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,lineage,dev]"
 	.venv-pin/bin/python -m pip freeze --exclude-editable \
-	| sed 's/^torch==\([0-9.]*\).*/torch==\1+cpu; sys_platform == "linux"\ntorch==\1; sys_platform != "linux"/' > constraints/all.txt
+	| sed 's/^\(torch==[0-9.]*\)+.*/\1/' > constraints/all.txt
 	.venv-pin/bin/python constraints/hashed.py
 	rm -rf .venv-pin
 

@@ -15,6 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
+# torch's CPU build is at hand for one of them; the default build of the others brings gigabytes for GPUs.
+ONLY = {"train": ("3.11", "manylinux_2_28_x86_64")}
 SETS = {"build": ["hatchling"], "scoring": [""], "text": ["text"], "lineage": ["lineage"], "train": ["train"]}
 
 
@@ -55,6 +57,8 @@ def main() -> None:
         names = wanted if name == "build" else requirements(wanted[0])
         for python in PYTHONS:
             for platform in PLATFORMS:
+                if (python, platform) != ONLY.get(name, (python, platform)):
+                    continue
                 try:
                     for package, version, sha256 in report(names, python, platform):
                         known.setdefault((package, version), {}).setdefault(sha256, set()).add(python)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import (
@@ -25,7 +26,6 @@ from genrepipe.runs import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from genrepipe.bundles import Bundle
     from genrepipe.console import Reporter
@@ -217,7 +217,7 @@ def ending(error: Exception) -> dict[str, Any]:
 
 
 def _read(journey: Journey) -> dict[str, Any]:
-    how = {"encoding": journey.source.encoding, "map": dict(journey.source.mapping)}
+    how = {"encoding": journey.source.encoding, "map": dict(journey.source.mapping), "folder": str(Path.cwd())}
     return {
         "sources": [part.name for part in journey.source.parts],
         "source_sha256": journey.fingerprint,

@@ -205,7 +205,8 @@ def verify(path: Path, run_id: str, own: Path | None) -> dict[str, Any]:
             ]
             published = database.frame(f"SELECT {', '.join(columns)} FROM predictions WHERE run_id = ?", [run_id])
         how = json.loads(read_as or "{}")
-        source = sources.resolve(names, encoding=how.get("encoding", "utf-8"), mapping=how.get("map", {}))
+        places = (str(Path(how.get("folder", "")) / name) for name in names)
+        source = sources.resolve(places, encoding=how.get("encoding", "utf-8"), mapping=how.get("map", {}))
         bundle = bundles.load(str(_bundle_of(sha256, folder, name, own)))
         run = Run("verify", day)
         with warehouse.open_memory(plan, path) as memory:

@@ -180,12 +180,14 @@ def keep_bundle(database: Database, bundle: Bundle) -> None:
     """Write a bundle into the table of bundles, or where it was found now."""
     manifest = bundle.manifest
     if database.value("SELECT count(*) FROM bundles WHERE model_sha256 = ?", [bundle.sha256]):
-        database.execute("UPDATE bundles SET folder = ? WHERE model_sha256 = ?", [str(bundle.folder), bundle.sha256])
+        database.execute(
+            "UPDATE bundles SET folder = ? WHERE model_sha256 = ?", [str(bundle.folder.resolve()), bundle.sha256]
+        )
         return
     used = {
         "model_sha256": bundle.sha256, "model": manifest.name, "model_version": manifest.version, "kind": manifest.kind,
         "labels": list(manifest.labels), "metrics": json.dumps(manifest.metrics),
-        "first_used_at": datetime.now(UTC).replace(tzinfo=None), "folder": str(bundle.folder),
+        "first_used_at": datetime.now(UTC).replace(tzinfo=None), "folder": str(bundle.folder.resolve()),
     }  # fmt: skip
     _insert(database, "bundles", used)
 

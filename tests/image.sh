@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Build the unchanged Dockerfile and leave the image genrepipe:test, without an engine or a registry: buildah and podman
+# Build the unchanged Dockerfile and leave the image genrepipe:TAG, without an engine or a registry: buildah and podman
 # with a private storage, and a stand-in for the official base image made from this machine's own Debian packages.
-# Usage: image.sh CONTEXT WORKDIR [TARGET]      needs root
+# Usage: image.sh CONTEXT WORKDIR [TARGET [TAG [BUILD OPTION ...]]]      needs root
 set -eu  # not pipefail: dpkg-query and tar grumble about files that this machine has not
-CONTEXT=$(realpath "${1:?context}") WORK=$(realpath -m "${2:?work folder}") TARGET=${3:-score}
+CONTEXT=$(realpath "${1:?context}") WORK=$(realpath -m "${2:?work folder}") TARGET=${3:-score} TAG=${4:-${3:-score}}
 mkdir -p "$WORK"
 export DEBIAN_FRONTEND=noninteractive
 command -v buildah podman runc > /dev/null || { apt-get update -q && apt-get install -yq --no-install-recommends buildah podman runc crun conmon; } > "$WORK/apt.log" 2>&1
@@ -38,7 +38,10 @@ CA=/etc/ssl/certs/ca-certificates.crt
 mounts=(-v "$CA:$CA:ro")
 [ -e /etc/pip.conf ] && mounts+=(-v /etc/pip.conf:/etc/pip.conf:ro)
 # Where this machine keeps pip's settings and local packages, if anywhere: mounted for the build, never copied.
-for folder in /etc/xdg/pip $(python3 -m pip config list 2> /dev/null | grep -o "file:///[^ ']*" | sed 's#^file://##; s#/simple$##' | sort -u); do
+for folder in /etc/xdg/pip $(python3 -m pip config list 2> /dev/null | grep -E "index-url|find-links" | grep -oE "(file://|[' ])/[^ ']*" | sed -E "s#^(file://|[' ])##; s#/simple\$##" | sort -u); do
     [ -d "$folder" ] && mounts+=(-v "$folder:$folder:ro")
 done
-buildah bud --isolation chroot --pull-never --layers "${mounts[@]}" --target "$TARGET" -t "genrepipe:$TARGET" "$CONTEXT" > "$WORK/build-$TARGET.log" 2>&1 || { tail -30 "$WORK/build-$TARGET.log"; exit 1; }
+links=$(python3 -m pip config list 2> /dev/null | sed -n "s/^global.find-links='\(.*\)'$/\1/p")
+options=("${@:5}")
+[ "$TARGET" = train ] && [ -n "$links" ] && options+=(--build-arg "PIP_FIND_LINKS=$links")
+buildah bud --isolation chroot --pull-never --layers "${mounts[@]}" --target "$TARGET" "${options[@]}" -t "genrepipe:$TAG" "$CONTEXT" > "$WORK/build-$TAG.log" 2>&1 || { tail -30 "$WORK/build-$TAG.log"; exit 1; }

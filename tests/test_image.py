@@ -37,7 +37,12 @@ LIMITS = [
 def image() -> None:
     if os.geteuid() != 0:
         pytest.skip("building needs root here")
-    done = subprocess.run([ROOT / "tests/image.sh", ROOT, WORK], check=False, capture_output=True, text=True)
+    build()
+
+
+def build(*target_tag_and_options: str) -> None:
+    command = [ROOT / "tests/image.sh", ROOT, WORK, *target_tag_and_options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
@@ -57,10 +62,10 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(
-    data: Path, *arguments: object, name: str = "", options: tuple[str, ...] = ()
+    data: Path, *arguments: object, name: str = "", options: tuple[str, ...] = (), tag: str = "score"
 ) -> subprocess.CompletedProcess[str]:
     named = ["--name", name] if name else []
-    command = podman("run", "--rm", *named, *LIMITS, *options, "-v", f"{data}:/data", "genrepipe:score", *arguments)
+    command = podman("run", "--rm", *named, *LIMITS, *options, "-v", f"{data}:/data", f"genrepipe:{tag}", *arguments)
     return subprocess.run(command, check=False, capture_output=True, text=True, env=ENV, timeout=300)
 
 
@@ -283,3 +288,25 @@ def test_the_image_starts_as_fast_as_its_python(data: Path) -> None:
     done = run(data, "-c", heavy, options=("--entrypoint", "/opt/genrepipe/bin/python"))
     assert done.stdout.strip() == ""
     assert sys.version_info >= (3, 11)
+
+
+@pytest.mark.slow
+def test_the_image_with_word_vectors_scores_a_words_bundle(data: Path) -> None:
+    build("score", "text", "--build-arg", "EXTRA=text")
+    write_csv(data / "tracks.csv", tracks(50))
+    done = run(data, "score", "tracks.csv", "--warehouse", "w.duckdb", "--model", "words", tag="text")
+    assert done.returncode == 0, done.stderr
+    assert "50 predicted" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_training_image_trains_a_bundle_that_the_scoring_image_takes(data: Path) -> None:
+    build("train")
+    genrepipe("sample", "--rows", 3000, "--out", data / "tracks.csv")
+    options = ("--memory=4g", "--memory-swap=4g")
+    done = run(data, "train", "tracks.csv", "--model", "lda-2d", "--out", "own", tag="train", options=options)
+    assert done.returncode == 0, done.stderr
+    done = run(data, "score", "tracks.csv", "--warehouse", "w.duckdb", "--bundles", "own", "--model", "lda-2d")
+    assert done.returncode == 0, done.stderr
+    (line,) = ask(data / "w.duckdb", "FROM bundles")
+    assert line["folder"] == "/data/own/lda-2d"

@@ -7,19 +7,17 @@ import re
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrepipe import bundles, drift, performance
+from genrepipe import assets, bundles, drift, performance
 from tests.conftest import ask, genrepipe, track, tracks, write_csv
 from tests.test_operations import DAY, score
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NEXT = "2026-11-21"
 CLASSICAL = {"energy": "0.02", "acousticness": "0.99", "instrumentalness": "0.9", "popularity": "20", "loudness": "-28"}
@@ -220,12 +218,15 @@ def test_a_model_whose_audit_failed_is_not_promoted(tmp_path: Path) -> None:
 # The same answer
 
 
-def test_a_run_is_scored_again_and_told_apart(tmp_path: Path, sample: Path) -> None:
+def test_a_run_is_scored_again_and_told_apart(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import duckdb
 
     warehouse, source = tmp_path / "w.duckdb", tmp_path / "s.csv"
     shutil.copy(sample, source)
-    run_id = score(source, warehouse)["run_id"]
+    shutil.copytree(assets.pretrained() / "lda-2d", tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    run_id = score("s.csv", Path("w.duckdb"), DAY, "--model", "own")["run_id"]
+    monkeypatch.chdir("/")
     verify = ("verify", "--run", run_id, "--warehouse", warehouse, "--output", "json")
     same = genrepipe(*verify)
     assert (same.code, same.json["status"], same.json["compared"], same.json["largest_difference"]) == (

@@ -72,7 +72,8 @@ class Database:
             "autoload_known_extensions": False,
             # That optimiser turns IN (…) into a join, and a load with a join does not keep the order of the source,
             # on which row numbers and the choice among rows of one id depend.
-            "disabled_optimizers": "in_clause",
+            # The other one leaves out row groups of an ORDER BY with LIMIT as if rows just deleted were still there.
+            "disabled_optimizers": "in_clause,row_group_pruner",
         }
         if path is None or not read_only:
             config["storage_compatibility_version"] = STORAGE_VERSION

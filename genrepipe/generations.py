@@ -5,6 +5,11 @@ reading, so that nobody else writes it meanwhile (readers are not kept out). It 
 Publishing keeps the generation before as ``WAREHOUSE.previous`` and renames the next one over the file. A kill at any
 instant leaves the old generation whole; what it leaves beside it, the next run removes.
 
+A reader's DuckDB opens the file twice, for its header and then for its blocks, and a rename may fall in between. So
+the next generation is a copy of this one with one checkpoint, which overwrites no block that the old header names, and
+blocks that the checkpoint cut off the end are put back: an old header reads the old generation out of the new file. The
+file keeps its largest size therefore; free blocks are used again.
+
 DuckDB's file locks belong to the process (POSIX): opening and closing the held file by any other way would drop the
 hold in silence. So it is copied by a child process and never opened here.
 """
@@ -32,8 +37,14 @@ if TYPE_CHECKING:
     from genrepipe.resources import Plan
 
 BUSY = "Wait for it, or stop it; then run again"
-# A block-sharing copy where the file system has it; in a process of its own, see above.
 COPY = "import shutil, sys; shutil.copyfile(sys.argv[1], sys.argv[2])"
+TAIL = """
+import shutil, sys
+origin, target, start = *sys.argv[1:3], int(sys.argv[3])
+with open(origin, "rb") as old, open(target, "r+b") as new:
+    old.seek(start), new.seek(start)
+    shutil.copyfileobj(old, new)
+"""
 
 
 def beside(path: Path, kind: str) -> Path:
@@ -69,18 +80,18 @@ class Generations:
             self.current = self._stack.enter_context(Database(self.path, self._plan, read_only=True))
         return self.current
 
-    def begin(self, origin: Path | None = None) -> Database:
-        """Copy the current generation, or ``origin``, and open the copy for writing.
+    def begin(self) -> Database:
+        """Copy the current generation, if there is one, and open the copy for writing.
 
         Raises
         ------
         StorageError
             It cannot be copied, or there is no room for it.
         """
-        origin = origin or (self.path if self.current else None)
-        if origin is not None:
-            _copy(origin, self.next)
+        if self.current:
+            _copy(self.path, self.next)
         database = Database(self.next, self._plan, stands_for=self.path)
+        database.execute("SET checkpoint_threshold = '1000TB'")  # one checkpoint, by publish
         self._stack.push(lambda *_: database.close())
         self._stack.enter_context(interrupts.stopping(database.interrupt))
         return database
@@ -99,6 +110,7 @@ class Generations:
             with interrupts.unheard():
                 database.execute("CHECKPOINT")
                 database.close()
+            self._keep_tail()
             _sync(self.next)
             if self.current is None:
                 os.link(self.next, self.path)  # unlike a rename, refuses to replace
@@ -118,6 +130,12 @@ class Generations:
                 f"{self.path} cannot be published: {error.strerror}",
                 "Check the disk, its permissions, and that its file system has hard links",
             ) from error
+
+    def _keep_tail(self) -> None:
+        start = self.next.stat().st_size
+        if self.current and start < self.path.stat().st_size:
+            tail = [sys.executable, "-c", TAIL, self.path, self.next, start]
+            _child(self.path, self.next, tail, hears=False)
 
     def close(self) -> None:
         """Let go of the current generation."""
@@ -206,16 +224,24 @@ def _told(who: dict[str, Any] | None) -> str:
 
 def _copy(origin: Path, target: Path) -> None:
     tool = shutil.which("cp")
-    command = [tool, "--reflink=auto", "--", str(origin), str(target)] if tool and sys.platform == "linux" else None
-    command = command or [sys.executable, "-c", COPY, str(origin), str(target)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as copying:  # noqa: S603
+    if tool and sys.platform == "linux":
+        _child(origin, target, [tool, "--reflink=auto", "--", origin, target])
+    else:
+        _child(origin, target, [sys.executable, "-c", COPY, origin, target])
+
+
+def _child(origin: Path, target: Path, command: list[object], *, hears: bool = True) -> None:
+    """Copy in a process of its own, see above; where it ``hears``, a signal stops it."""
+    arguments = [str(argument) for argument in command]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True) as copying:  # noqa: S603
         while copying.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 copying.wait(0.05)
-            if interrupts.received():
+            if hears and interrupts.received():
                 copying.kill()
         said = copying.stderr.read() if copying.stderr else ""
-    interrupts.check()
+    if hears:
+        interrupts.check()
     if copying.returncode:
         lines = said.strip().splitlines() or ["no reason given"]
         raise StorageError(

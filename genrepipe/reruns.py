@@ -111,8 +111,9 @@ def rollback(path: Path) -> dict[str, Any]:
             if current is None or not files.previous.exists():
                 raise WarehouseUnusable(f"{path} has no generation before", "Only a published run leaves one")
             left = _last_run(current)
-            database = files.begin(files.previous)
+            database = files.begin()
             warehouse.lay_out(database)
+            warehouse.restore(database, files.previous, plan)
             back = _last_run(database)
             with database.transaction():
                 runs.enter(database, runs.line(run, "published", error=f"Rolled back from run {left} to run {back}."))

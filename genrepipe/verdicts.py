@@ -89,7 +89,7 @@ def refuse_input(found: list[Verdict], where: str) -> None:
     for verdict in found:
         if verdict.word == "failed":
             raise TooManyRejected(
-                f"{where}: check {verdict.name} failed: {verdict.observed:,.4g}, at most {verdict.allowed:g}. {verdict.sentence}",
+                f"{where}: check {verdict.name} failed with {verdict.observed:,.4g}: {verdict.sentence.rstrip('.')}",
                 f"Look at the source; if it is right, set limits.{verdict.name} in the job file, or --limit {verdict.name}=NUMBER",
             )
 
@@ -104,12 +104,8 @@ def refuse_output(found: list[Verdict]) -> None:
     """
     for verdict in found:
         if verdict.word == "failed":
-            offend = (
-                f"{verdict.observed:,.0f} rows offend"
-                if verdict.allowed == 0
-                else f"{verdict.observed:,.4g}, at most {verdict.allowed:g}"
-            )
+            rows = " rows" if verdict.allowed == 0 else ""
             raise OutputBroken(
-                f"Check {verdict.name} failed: {verdict.sentence} {offend}",
+                f"Check {verdict.name} failed with {verdict.observed:,.4g}{rows}: {verdict.sentence.rstrip('.')}",
                 "No prediction was published; look at tables checks and flips, or score with another --model",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from genrepipe import __version__, assets, contracts
@@ -10,6 +11,7 @@ from genrepipe.database import Database
 from genrepipe.errors import WarehouseUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from genrepipe.contracts import Table
@@ -27,15 +29,9 @@ def open_memory(plan: Plan, catalogue: Path | None = None) -> Database:
     database = Database(None, plan)
     lay_out(database)
     if catalogue is not None and catalogue.exists():
-        with Database(catalogue, plan, read_only=True) as existing:
-            _refuse_foreign(existing)
-        database.execute(f"ATTACH {literal(str(catalogue))} AS catalogue (READ_ONLY)")
-        for table in ("tracks", "runs", "drift"):
-            if database.value(
-                "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'catalogue' AND table_name = ?", [table]
-            ):
-                database.execute(f"INSERT INTO {table} BY NAME FROM catalogue.{table}")
-        database.execute("DETACH catalogue")
+        with other(database, catalogue, plan) as found:
+            for table in found & {"tracks", "runs", "drift"}:
+                database.execute(f"INSERT INTO {table} BY NAME FROM other.{table}")
     return database
 
 
@@ -82,6 +78,35 @@ def lay_out(database: Database) -> None:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
         database.execute("DELETE FROM layout")
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, __version__])
+
+
+@contextmanager
+def other(database: Database, path: Path, plan: Plan) -> Iterator[set[str]]:
+    """Attach another warehouse as ``other``, to read from; yields the names of our tables that it has.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It is not ours, or of a newer layout.
+    """
+    with Database(path, plan, read_only=True) as opened:
+        found = _refuse_foreign(opened)
+    database.execute(f"ATTACH {literal(str(path))} AS other (READ_ONLY)")
+    try:
+        yield {table.name for table in _tables()}.intersection(found)
+    finally:
+        database.execute("DETACH other")
+
+
+def restore(database: Database, generation: Path, plan: Plan) -> None:
+    """Make the rows of every table those of another generation, all at once; the layout stays this version's."""
+    with other(database, generation, plan) as found, database.transaction():
+        for table in {table.name for table in _tables()} - {"layout"}:
+            database.execute(f"DELETE FROM {identifier(table)}")
+            if table in found:
+                database.execute(f"INSERT INTO {identifier(table)} BY NAME FROM other.{identifier(table)}")
+        for (table, column), default in DEFAULTS.items():
+            database.execute(f"UPDATE {table} SET {column} = {literal(default)} WHERE {column} IS NULL")
 
 
 def _layout(database: Database) -> int:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,77 @@ print(polls, len(rows))
     assert polls > 40
     assert last >= 20
     assert files(warehouse) == {"w.duckdb", "w.duckdb.previous"}
+
+
+def everything(warehouse: Path) -> dict[str, Any]:
+    with duckdb.connect(warehouse, read_only=True) as connection:
+        tables = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+        return {
+            name: connection.execute(f"SELECT count(*), bit_xor(hash(t)) FROM {name} AS t").fetchone()
+            for (name,) in tables
+        }
+
+
+def torn(old: Path, new: Path) -> Path:
+    """Return what a reader has who opens a file for its header, and again for its blocks after a publish."""
+    path = new.with_name("torn.duckdb")
+    shutil.copy(new, path)
+    with path.open("r+b") as file:
+        file.write(old.read_bytes()[: 3 * 4096])
+    return path
+
+
+def test_a_reader_between_two_generations_reads_the_old_one(tmp_path: Path, big: Path) -> None:
+    warehouse, old, small = (tmp_path / name for name in ("w.duckdb", "old.duckdb", "small.csv"))
+    small.write_text("".join(big.read_text().splitlines(keepends=True)[:4000]))
+    refused = write_csv(tmp_path / "r.csv", tracks(20, energy="7"))
+    score(big, warehouse, "2026-11-01")
+    for command, code in (
+        (("score", small, "--run-date", "2026-11-02", "--keep-days", 1), 0),
+        (("score", refused, "--run-date", "2026-11-03"), 65),
+        (("score", small, "--run-date", "2026-11-02", "--force", "--shadow", "lda-3d"), 0),
+        (("score", big, "--run-date", "2026-11-03", "--model", "lda-2d"), 0),
+        (("rollback",), 0),
+    ):
+        shutil.copy(warehouse, old)
+        before = everything(old)
+        result = genrepipe(*command, "--warehouse", warehouse)
+        assert result.code == code, result.err
+        assert everything(warehouse) != before
+        assert everything(torn(old, warehouse)) == before, command
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_blocks_that_a_checkpoint_cuts_off_are_put_back(tmp_path: Path, ours: bool) -> None:
+    """Without that, the reader between two generations finds its blocks missing."""
+    warehouse, old, new = (tmp_path / name for name in ("w.duckdb", "old.duckdb", "new.duckdb"))
+    seen = set()
+    for statement in (
+        "CREATE TABLE a AS SELECT range AS n FROM range(10); CREATE TABLE b AS SELECT hash(range) AS n FROM range(500000)",
+        "DROP TABLE b",
+        *["INSERT INTO a VALUES (10)"] * 4,
+    ):
+        if warehouse.exists():
+            shutil.copy(warehouse, old)
+        if ours:
+            with generations.locked(warehouse, resources.plan(), {}) as files:
+                files.hold()
+                database = files.begin()
+                database.execute(statement)
+                files.publish(database)
+        else:
+            shutil.copy(old, new) if old.exists() else None
+            with duckdb.connect(new) as connection:
+                connection.execute(statement)
+                connection.execute("CHECKPOINT")
+            new.rename(warehouse)
+        if old.exists():
+            try:
+                seen.add(everything(torn(old, warehouse)) == everything(old))
+            except duckdb.Error:
+                seen.add(False)
+    assert seen == {True} if ours else False in seen
+    assert warehouse.stat().st_size < 6 * 2**20
 
 
 def test_an_outside_writer_is_refused_while_a_run_lasts_and_readers_are_not(tmp_path: Path, big: Path) -> None:

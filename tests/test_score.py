@@ -235,7 +235,7 @@ def test_a_failed_audit_stops_the_publish(tmp_path: Path, sample: Path, monkeypa
     kept = assets.shipped
     monkeypatch.setattr(assets, "shipped", lambda name: folder if name == "sql" else kept(name))
     warehouse = tmp_path / "w.duckdb"
-    with pytest.raises(OutputBroken, match="always_offends failed: No track is called anything. 3 rows offend"):
+    with pytest.raises(OutputBroken, match="always_offends failed with 3 rows: No track is called anything"):
         jobs.score(jobs.ScoreRequest((str(sample),), warehouse))
     assert ask(warehouse, "FROM predictions") == ask(warehouse, "FROM tracks") == []
     (line,) = ask(warehouse, "FROM runs")

@@ -53,7 +53,7 @@ def predict(
         return rows.height
 
     context = features.CONTEXT in bundle.manifest.inputs  # three times as wide, so half as long
-    predicted = 0
+    predicted, proof = 0, checks.Proof()
     with ThreadPoolExecutor(1) as writer:
         # One batch is written while the next is scored. The connection serves one call at a time, so a batch is
         # fetched before the write of the last one begins, and the write has ended before the next is fetched.
@@ -61,23 +61,26 @@ def predict(
         for tracks in catalogue.batches(database, ROW_GROUP if context else BATCH, context=context):
             interrupts.check()
             writing = writer.submit(write, scored) if scored is not None else None
-            scored = _score(tracks, bundle, scorer, histogram)
+            scored = _score(tracks, bundle, scorer, histogram, proof)
             predicted += writing.result() if writing else 0
             say.progress("tracks predicted", predicted, total)
         interrupts.check()
         predicted += write(scored) if scored is not None else 0
         say.progress("tracks predicted", predicted, total)
+    proof.hold()
     return predicted
 
 
-def _score(tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer, histogram: Histogram | None) -> pl.DataFrame:
+def _score(
+    tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer, histogram: Histogram | None, proof: checks.Proof
+) -> pl.DataFrame:
     manifest = bundle.manifest
     found, audio = [], []
     for part in tracks.iter_slices(CELLS // len(manifest.input_columns)):
         inputs = features.build(part, manifest.inputs, bundle.artist_labels)
         for block, frame in zip(manifest.inputs, inputs, strict=True):
             if block != features.VECTORS:  # a table of numbers that has no bounds
-                checks.prove("features", frame, table=block)
+                proof.add("features", block, frame)
             if block == features.AUDIO:
                 audio.append(frame)
         found.append(scorer.probabilities(features.matrix(inputs)))

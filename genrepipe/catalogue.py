@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from genrepipe.database import Database
 
 
-def begin(database: Database, run_id: str, run_date: date) -> None:
-    """Leave the run's identity where the SQL files find it: the temporary table ``run``."""
+def begin(database: Database, run_id: str, run_date: date, job: str = "") -> None:
+    """Leave the run's identity where the SQL files find it: the temporary table ``run``.
+
+    The view ``own_runs`` has the runs before of the same job and date: what they wrote is what this one replaces.
+    """
     database.execute(
-        "CREATE OR REPLACE TEMP TABLE run AS "
-        "SELECT ?::VARCHAR AS run_id, ?::DATE AS run_date, current_localtimestamp()::TIMESTAMP AS started_at, 0::BIGINT AS predicted_before",
-        [run_id, run_date],
+        "CREATE OR REPLACE TEMP TABLE run AS SELECT ?::VARCHAR AS run_id, ?::DATE AS run_date, ?::VARCHAR AS job, "
+        "current_localtimestamp()::TIMESTAMP AS started_at, 0::BIGINT AS predicted_before",
+        [run_id, run_date, job],
+    )
+    database.execute(
+        "CREATE OR REPLACE TEMP VIEW own_runs AS SELECT runs.run_id FROM runs SEMI JOIN run USING (job, run_date)"
     )
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from genrepipe.bundles import Bundle
     from genrepipe.database import Database
-    from genrepipe.runs import Run
 
     Shares = npt.NDArray[np.float64]
 
@@ -71,10 +70,10 @@ def verdict(psi: float) -> str:
     return "moving" if psi < DRIFTED else "drifted"
 
 
-def write(database: Database, run: Run, histogram: Histogram) -> None:
+def write(database: Database, histogram: Histogram) -> None:
     """Write the run's rows of table ``drift``: against the bundle, and against the mean of the last run dates, if there are any."""
     lines = []
-    past = _recent(database, run)
+    past = _recent(database)
     for subject, shares in histogram.shares().items():
         edges = histogram.edges[subject]
         references = [("bundle", np.array(histogram.expected[subject]))]
@@ -86,16 +85,16 @@ def write(database: Database, run: Run, histogram: Histogram) -> None:
             lines.append((subject, against, psi, verdict(psi), edges, shares.tolist(), expected.tolist()))
     kinds = pl.List(pl.Float64)
     schema: dict[str, Any] = {"subject": pl.String, "against": pl.String, "psi": pl.Float64, "verdict": pl.String, "edges": kinds, "shares": kinds, "expected": kinds}  # fmt: skip
-    database.execute("DELETE FROM drift WHERE run_date = ?", [run.run_date])
+    database.execute("DELETE FROM drift WHERE run_id IN (FROM own_runs)")
     database.insert("drift", pl.DataFrame(lines, schema=schema, orient="row"), "*, (SELECT run_id FROM run) AS run_id, (SELECT run_date FROM run) AS run_date")  # fmt: skip
 
 
-def _recent(database: Database, run: Run) -> dict[str, list[tuple[list[float], Shares]]]:
+def _recent(database: Database) -> dict[str, list[tuple[list[float], Shares]]]:
     found: dict[str, list[tuple[list[float], Shares]]] = {}
     rows = database.rows(
-        "SELECT subject, edges, shares FROM drift WHERE against = 'bundle' AND run_date IN ("
-        f"SELECT DISTINCT run_date FROM drift WHERE run_date < ? ORDER BY run_date DESC LIMIT {RECENT})",
-        [run.run_date],
+        "WITH same_job AS (SELECT drift.* FROM drift JOIN runs USING (run_id) JOIN run USING (job) WHERE drift.run_date < run.run_date) "
+        "SELECT subject, edges, shares FROM same_job WHERE against = 'bundle' AND run_date IN ("
+        f"SELECT DISTINCT run_date FROM same_job ORDER BY run_date DESC LIMIT {RECENT})"
     )
     for subject, edges, shares in rows:
         found.setdefault(subject, []).append((list(edges), np.array(shares)))

@@ -36,7 +36,7 @@ def write(database: Database, before: Database | None, bundle: Bundle, scorer: S
     """
     database.table("clean/85_before")
     database.execute("UPDATE run SET predicted_before = (SELECT count(*) FROM before)")
-    database.execute("DELETE FROM flips WHERE run_date = (SELECT run_date FROM run)")
+    database.execute("DELETE FROM flips WHERE run_id IN (FROM own_runs)")
     database.table("clean/86_flipped")
     total = int(database.value("SELECT count(*) FROM flipped"))
     if not total or before is None:

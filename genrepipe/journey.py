@@ -86,7 +86,7 @@ class Journey:
 def travel(journey: Journey, database: Database, before: Database | None) -> None:
     """Carry the source to committed predictions; whatever stops it rolls everything back."""
     run, say, request = journey.run, journey.say, journey.request
-    catalogue.begin(database, run.run_id, run.run_date)
+    catalogue.begin(database, run.run_id, run.run_date, run.job)
     run.enter("landing", say)
     _land(journey, database)
     database.seal()
@@ -95,9 +95,12 @@ def travel(journey: Journey, database: Database, before: Database | None) -> Non
         catalogue.take(database)
         run.enter("scoring", say)
         histogram = drift.Histogram(journey.bundle)
-        _clear_date(database, run)
+        _clear(database, run, "predictions")
+        database.execute(
+            "CREATE OR REPLACE TEMP VIEW tonight AS SELECT predictions.* FROM predictions SEMI JOIN run USING (run_id)"
+        )
         if journey.shadow:
-            database.execute("DELETE FROM shadow_predictions WHERE run_date = ?", [run.run_date])
+            _clear(database, run, "shadow_predictions")
             batches.predict(database, run, *journey.shadow, Silent(), table="shadow_predictions")
         predicted = batches.predict(database, run, journey.bundle, journey.scorer, say, histogram)
         run.enter("checks", say)
@@ -133,7 +136,7 @@ def _land(journey: Journey, database: Database) -> None:
     if run.action == "replay":
         return  # a few corrected rows are not a night's source
     landing.check_arrived(journey.arrival, journey.where)
-    landing.leave_counts(database, journey.arrival, journey.fingerprint, sources.age_hours(source), run.job)
+    landing.leave_counts(database, journey.arrival, journey.fingerprint, sources.age_hours(source))
     journey.found = verdicts.of_contract(database, "source_tracks", journey.request.limits)
     limit = journey.request.limits.get("quarantined_percent")
     landing.check_breaker(database, journey.arrival, journey.where, limit)
@@ -141,24 +144,24 @@ def _land(journey: Journey, database: Database) -> None:
     interrupts.check()
 
 
-def _clear_date(database: Database, run: Run) -> None:
-    """Take away what the run date's predictions were: all of them, or those of the corrected rows."""
-    only = "" if run.action == "score" else "AND track_id IN (SELECT track_id FROM accepted)"
-    database.execute(f"DELETE FROM predictions WHERE run_date = ? {only}", [run.run_date])
-    database.execute("CREATE OR REPLACE TEMP VIEW tonight AS FROM predictions WHERE run_id = (SELECT run_id FROM run)")
+def _clear(database: Database, run: Run, table: str) -> None:
+    """Take away what this run predicts anew: all that the job predicted for the run date, or the corrected rows alone."""
+    again = "run_id IN (FROM own_runs) OR" if run.action == "score" else ""
+    database.execute(
+        f"DELETE FROM {table} WHERE run_date = ? AND ({again} track_id IN (SELECT track_id FROM accepted))",
+        [run.run_date],
+    )
 
 
 def _judge(journey: Journey, database: Database, before: Database | None, histogram: drift.Histogram) -> None:
     """Reach the verdicts on the predictions; a failed one stops the publish."""
     if journey.run.action == "score":
         journey.flipped = flips.write(database, before, journey.bundle, journey.scorer)
-        drift.write(database, journey.run, histogram)
-        database.execute(
-            "CREATE OR REPLACE TEMP VIEW tonight_flips AS FROM flips WHERE run_id = (SELECT run_id FROM run)"
-        )
-        database.execute(
-            "CREATE OR REPLACE TEMP VIEW tonight_drift AS FROM drift WHERE run_id = (SELECT run_id FROM run)"
-        )
+        drift.write(database, histogram)
+        for table in ("flips", "drift"):
+            database.execute(
+                f"CREATE OR REPLACE TEMP VIEW tonight_{table} AS FROM {table} SEMI JOIN run USING (run_id)"
+            )
         journey.found += verdicts.of_contract(database, "predictions", journey.request.limits)
     journey.found += verdicts.of_audits(database)
     for verdict in journey.found:

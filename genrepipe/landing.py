@@ -99,7 +99,7 @@ def check_arrived(arrival: Arrival, where: str) -> None:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
 
 
-def leave_counts(database: Database, arrival: Arrival, source_sha256: str, age_hours: float, job: str) -> None:
+def leave_counts(database: Database, arrival: Arrival, source_sha256: str, age_hours: float) -> None:
     """Leave what the contract's queries ask for: the table ``arrival`` of one row, and ``recent`` run dates of the job."""
     database.execute(
         "CREATE OR REPLACE TEMP TABLE arrival AS SELECT ?::BIGINT AS received, ?::BIGINT AS accepted, ?::BIGINT AS quarantined, "
@@ -108,9 +108,8 @@ def leave_counts(database: Database, arrival: Arrival, source_sha256: str, age_h
     )
     database.execute(
         "CREATE OR REPLACE TEMP TABLE recent AS SELECT runs.run_date, received, source_sha256 FROM runs CROSS JOIN run "
-        "WHERE status = 'published' AND action = 'score' AND job = ? AND runs.run_date < run.run_date "
-        "QUALIFY row_number() OVER (PARTITION BY runs.run_date ORDER BY finished_at DESC) = 1 ORDER BY runs.run_date DESC LIMIT 7",
-        [job],
+        "WHERE status = 'published' AND action = 'score' AND runs.job = run.job AND runs.run_date < run.run_date "
+        "QUALIFY row_number() OVER (PARTITION BY runs.run_date ORDER BY finished_at DESC) = 1 ORDER BY runs.run_date DESC LIMIT 7"
     )
 
 

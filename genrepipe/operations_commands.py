@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from genrepipe.jobs import ScoreRequest
     from genrepipe.telemetry import Telemetry
 
+JOB = click.option("--job", help="Of this job alone; without it, of any.")
+
 
 def run_job(request: ScoreRequest, telemetry: Telemetry, output: str, first: str | None, last: str | None) -> None:
     """Score one date, or every date from first to last, followed by whatever follows runs; print what happened."""
@@ -52,7 +54,7 @@ def rollback(warehouse: Path, output: str) -> None:
 @click.command()
 @click.option("--from", "first", required=True, help="The first run date, YYYY-MM-DD.")
 @click.option("--to", "last", required=True, help="The last run date, YYYY-MM-DD.")
-@click.option("--job", help="Of this job alone; without it, of any.")
+@JOB
 @WAREHOUSE
 @OUTPUT
 def missing(first: str, last: str, job: str | None, warehouse: Path, output: str) -> None:
@@ -158,9 +160,10 @@ def quarantine_show(row_id: str, warehouse: Path, output: str) -> None:
 @quarantine.command("export")
 @click.option("--run-date", required=True, help="The run date, YYYY-MM-DD.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The CSV file to correct.")
+@JOB
 @WAREHOUSE
 @OUTPUT
-def quarantine_export(run_date: str, out: Path, warehouse: Path, output: str) -> None:
+def quarantine_export(run_date: str, out: Path, job: str | None, warehouse: Path, output: str) -> None:
     """Write the open rows of a run date as CSV, to be corrected.
 
     \b
@@ -172,7 +175,7 @@ def quarantine_export(run_date: str, out: Path, warehouse: Path, output: str) ->
     from genrepipe.database import Database
 
     with Database(warehouse, resources.plan(), read_only=True) as database:
-        count = rows.export(database, runs.parse_date(run_date), out)
+        count = rows.export(database, runs.parse_date(run_date), out, job)
     show({"status": "exported", "rows": count, "file": str(out)}, output, rendering.exported_text)
 
 

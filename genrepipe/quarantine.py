@@ -30,7 +30,7 @@ NEUTRAL = re.compile(r"^'(?=[=+@\t\r]|-(?!\d|\.\d))")
 
 
 def keep(database: Database, run: Run, *, published: bool = True) -> None:
-    """Write the run's quarantined rows; those of earlier runs of the date go, unless this run refused or replayed.
+    """Write the run's quarantined rows; those of the job's earlier runs of the date go, unless this run refused or replayed.
 
     What a refused run had left before goes in any case. A replayed row that is taken, or kept out anew, is resolved.
     """
@@ -42,7 +42,7 @@ def keep(database: Database, run: Run, *, published: bool = True) -> None:
         )
     else:
         only = "" if published else "AND run_id IN (SELECT run_id FROM runs WHERE status = 'refused')"
-        database.execute(f"DELETE FROM quarantine WHERE run_date = ? {only}", [run.run_date])
+        database.execute(f"DELETE FROM quarantine WHERE run_id IN (FROM own_runs) {only}")
     database.execute("INSERT INTO quarantine BY NAME FROM quarantined")
 
 
@@ -82,8 +82,8 @@ def row(database: Database, quarantine_id: str) -> dict[str, Any]:
     return {**told, "run_date": told["run_date"].isoformat(), "received": _cells(told["received"]) or told["received"]}
 
 
-def export(database: Database, run_date: date, out: Path) -> int:
-    """Write the open rows of a run date as CSV, to be corrected, and return how many they are.
+def export(database: Database, run_date: date, out: Path, job: str | None = None) -> int:
+    """Write the open rows of a run date as CSV, to be corrected, and return how many they are; of any job or of one.
 
     A row that could not be parsed has its line in the column ``reasons``, after the reasons. Cells that a spreadsheet
     would run as a formula get a quote before them, which ``replay`` takes away again.
@@ -95,8 +95,9 @@ def export(database: Database, run_date: date, out: Path) -> int:
     """
     columns = [name for name in contracts.load("source_tracks").table.columns if name != ID]
     rows = database.rows(
-        "SELECT quarantine_id, reasons, received FROM quarantine WHERE run_date = ? AND resolved_by IS NULL ORDER BY file, row_number",
-        [run_date],
+        "SELECT quarantine_id, reasons, quarantine.received FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? "
+        "AND resolved_by IS NULL AND job = coalesce(?, job) ORDER BY file, row_number",
+        [run_date, job],
     )
     try:
         with out.open("w", newline="", encoding="utf-8") as file:
@@ -125,8 +126,29 @@ def neutral(cell: object) -> str:
     return f"'{text}" if FORMULA.match(text) else text
 
 
-def corrected(exported: Path, out: Path) -> None:
-    """Copy a corrected export without the quotes that ``export`` put before formulas.
+def job_of(database: Database, run_date: date, ids: set[str], exported: Path) -> str:
+    """Return the job whose rows of a run date an export holds.
+
+    Raises
+    ------
+    UsageError
+        None of the rows is in the quarantine of that date, or they are those of several jobs.
+    """
+    found = database.rows(
+        "SELECT DISTINCT job FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND quarantine_id IN (SELECT unnest(?))",
+        [run_date, sorted(ids)],
+    )
+    if not found:
+        raise UsageError(
+            f"{exported}: none of its rows is in the quarantine of {run_date}", "Name the --run-date of the export"
+        )
+    if len(found) > 1:
+        raise UsageError(f"{exported} holds rows of {len(found)} jobs", "Export the rows of one: --job NAME")
+    return str(found[0][0])
+
+
+def corrected(exported: Path, out: Path) -> set[str]:
+    """Copy a corrected export without the quotes that ``export`` put before formulas, and return the ids of its rows.
 
     Raises
     ------
@@ -146,9 +168,12 @@ def corrected(exported: Path, out: Path) -> None:
                 raise UsageError(
                     f"{exported} has no column {ID}", "Correct a file that genrepipe quarantine export wrote"
                 )
-            writer = csv.writer(copy)
+            writer, ids = csv.writer(copy), set[str]()
             writer.writerow(header)
-            writer.writerows([NEUTRAL.sub("", cell) for cell in cells] for cells in rows)
+            for cells in rows:
+                writer.writerow([NEUTRAL.sub("", cell) for cell in cells])
+                ids.update(cells[header.index(ID) : header.index(ID) + 1])
+            return ids
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{exported} is not a CSV file in UTF-8: {error}", "Save it as CSV, UTF-8") from error
     except OSError as error:

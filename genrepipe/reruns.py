@@ -131,25 +131,28 @@ def replay(path: Path, exported: Path, run_date: str, own: Path | None, say: Rep
     Raises
     ------
     UsageError
-        The date has no published run, or the file is no export.
+        The date has no published run, or the file is no export of that date.
     UnknownModel
         The date's bundle is not here any more.
     """
     day = runs.parse_date(run_date)
-    with Database(path, resources.plan(), read_only=True) as database:
-        found = database.rows(
-            "SELECT model_sha256, bundles.folder, runs.model FROM runs LEFT JOIN bundles USING (model_sha256) "
-            "WHERE run_date = ? AND status = 'published' AND action = 'score' ORDER BY finished_at DESC LIMIT 1",
-            [day],
-        )
-    if not found:
-        raise UsageError(f"{day} has no published run", "Run the whole date again with the corrected source")
-    sha256, folder_then, name = found[0]
-    model = str(_bundle_of(sha256, folder_then, name, own))
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / exported.name
-        quarantine.corrected(exported, source)
-        request = jobs.ScoreRequest((str(source),), path, run_date, model, "replay", bundles=own, action="replay")
+        ids = quarantine.corrected(exported, source)
+        with Database(path, resources.plan(), read_only=True) as database:
+            job = quarantine.job_of(database, day, ids, exported)
+            found = database.rows(
+                "SELECT model_sha256, bundles.folder, runs.model FROM runs LEFT JOIN bundles USING (model_sha256) "
+                "WHERE run_date = ? AND job = ? AND status = 'published' AND action = 'score' ORDER BY finished_at DESC LIMIT 1",
+                [day, job],
+            )
+        if not found:
+            raise UsageError(
+                f"{day} has no published run of job {job}", "Run the whole date again with the corrected source"
+            )
+        sha256, folder_then, name = found[0]
+        model = str(_bundle_of(sha256, folder_then, name, own))
+        request = jobs.ScoreRequest((str(source),), path, run_date, model, job, bundles=own, action="replay")
         result = jobs.score(request, say)
     with Database(path, resources.plan(), read_only=True) as database:
         resolved = database.value("SELECT count(*) FROM quarantine WHERE resolved_by = ?", [result["run_id"]])

@@ -107,20 +107,20 @@ COUNTS = ("received", "predicted", "quarantined", "duplicates", "empty", "impute
 
 
 def already_published(database: Database, run: Run, bundle: Bundle, source_sha256: str) -> dict[str, Any] | None:
-    """Return the ledger line that published this date last, if it was this job with the same input and bundle.
+    """Return the ledger line by which this job published this date last, if the input and the bundle were the same.
 
     A replay of corrected rows is recognised beside the run that it corrects. A date whose predictions were trimmed is
     no longer published.
     """
     rows = database.rows(
-        f"SELECT job, model_sha256, source_sha256, contract_versions, run_id, {', '.join(COUNTS)} FROM runs "
-        "WHERE run_date = ? AND status = 'published' AND action = ? ORDER BY finished_at DESC LIMIT 1",
-        [run.run_date, run.action],
+        f"SELECT model_sha256, source_sha256, contract_versions, run_id, {', '.join(COUNTS)} FROM runs "
+        "WHERE run_date = ? AND job = ? AND status = 'published' AND action = ? ORDER BY finished_at DESC LIMIT 1",
+        [run.run_date, run.job, run.action],
     )
-    if not rows or rows[0][:4] != (run.job, bundle.sha256, source_sha256, json.dumps(contracts.versions())):
+    if not rows or rows[0][:3] != (bundle.sha256, source_sha256, json.dumps(contracts.versions())):
         return None
-    known = dict(zip(("run_id", *COUNTS), rows[0][4:], strict=True))
-    stands = database.value("SELECT count(*) FROM (FROM predictions WHERE run_date = ? LIMIT 1)", [run.run_date])
+    known = dict(zip(("run_id", *COUNTS), rows[0][3:], strict=True))
+    stands = database.value("SELECT count(*) FROM (FROM predictions WHERE run_id = ? LIMIT 1)", [known["run_id"]])
     return known if stands or not known["predicted"] else None
 
 

@@ -196,6 +196,34 @@ def test_the_proof_of_a_batch_can_fail(change: dict[str, float | None], said: st
         checks.prove("features", frame)
 
 
+AUDIO = contracts.load("features").table.columns
+maybe = st.one_of(st.floats(-1, 2, width=32), st.sampled_from([None, float("nan"), 0.5, 1.0]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    batches=st.lists(st.lists(st.lists(maybe, min_size=13, max_size=13), max_size=4), min_size=1, max_size=3),
+    good=st.booleans(),
+)
+def test_witnesses_fail_exactly_where_a_row_does(batches: list[list[list[float | None]]], good: bool) -> None:
+    frames = [
+        pl.DataFrame(
+            [[0.5] * 13 for _ in rows] if good else rows, schema=dict.fromkeys(AUDIO, pl.Float32), orient="row"
+        )
+        for rows in batches
+    ]
+    proof = checks.Proof()
+    for frame in frames:
+        proof.add("features", "audio_features", frame)
+    failing = [checks.failing_rows("features", frame) for frame in frames]
+    try:
+        proof.hold()
+    except OutputBroken:
+        assert any(failing)
+    else:
+        assert not any(failing)
+
+
 def test_comments_and_columns_of_the_warehouse_are_the_contracts(scored: Path) -> None:
     rows = ask(
         scored,

@@ -481,7 +481,7 @@ def test_a_parse_failure_is_exported_with_its_line_and_replayed(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("replay", "{csv}", "--run-date", "2026-01-01"), 64, "has no published run"),
+        (("replay", "{export}", "--run-date", DAY), 64, f"none of its rows is in the quarantine of {DAY}"),
         (("replay", "{csv}", "--run-date", DAY), 64, "has no column quarantine_id"),
         (("replay", "none.csv", "--run-date", DAY), 74, "cannot be read"),
         (("show", "0"), 64, "There is no quarantined row"),
@@ -492,10 +492,20 @@ def test_the_quarantine_commands_say_what_is_wrong(
     scored_day: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     path = write_csv(tmp_path / "t.csv", tracks(2))
-    words = [word.replace("{csv}", str(path)) for word in arguments]
+    export = write_csv(tmp_path / "e.csv", [{**row, "quarantine_id": "none"} for row in tracks(2)])
+    words = [word.replace("{csv}", str(path)).replace("{export}", str(export)) for word in arguments]
     result = genrepipe("quarantine", *words, "--warehouse", scored_day)
     assert result.code == code
     assert said in result.err
+
+
+def test_rows_of_a_date_that_was_refused_are_not_replayed(tmp_path: Path) -> None:
+    warehouse, fixes = tmp_path / "w.duckdb", tmp_path / "f.csv"
+    refuse(warehouse, write_csv(tmp_path / "t.csv", tracks(5, energy="7")))
+    genrepipe("quarantine", "export", "--run-date", DAY, "--out", fixes, "--warehouse", warehouse)
+    result = genrepipe("quarantine", "replay", fixes, "--run-date", DAY, "--warehouse", warehouse)
+    assert result.code == 64
+    assert "has no published run of job score. Run the whole date again" in result.error
 
 
 @pytest.fixture(scope="module")

@@ -286,17 +286,40 @@ def test_contradicting_rows_are_quarantined_whole(tmp_path: Path) -> None:
     )
 
 
-def test_another_job_for_the_same_date_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_two_jobs_keep_their_rows_of_one_date(tmp_path: Path) -> None:
+    """What both predict is the later one's: a track has one prediction on a run date."""
     warehouse = tmp_path / "w.duckdb"
     (tmp_path / "j.yaml").write_text(
         f"job: score\nname: other\nsource: {tmp_path}/b.csv\nwarehouse: {warehouse}\nrun_date: {DATE}\n"
     )
-    one, _ = write_csv(tmp_path / "a.csv", tracks(30)), write_csv(tmp_path / "b.csv", tracks(20))
+    one = write_csv(tmp_path / "a.csv", [*tracks(30), track(31, energy="7")])
+    write_csv(tmp_path / "b.csv", [*(track(i) for i in range(21, 61)), track(62, energy="8")])
     command = ("score", one, "--warehouse", warehouse, "--run-date", DATE, "--output", "json")
+    other = ("run", tmp_path / "j.yaml", "--output", "json")
+
+    def standing() -> dict[str, int]:
+        rows = ask(warehouse, "SELECT job, count(*) AS n FROM predictions JOIN runs USING (run_id) GROUP BY job")
+        return {row["job"]: row["n"] for row in rows}
+
     assert genrepipe(*command).json["status"] == "published"
-    assert genrepipe("run", tmp_path / "j.yaml", "--output", "json").json["predicted"] == 20
-    assert genrepipe(*command).json["status"] == "published"
-    assert len(ask(warehouse, "FROM predictions")) == 30
+    assert genrepipe(*other).json["predicted"] == 40
+    assert standing() == {"score": 20, "other": 40}
+    assert [row["track_id"] for row in ask(warehouse, "FROM quarantine ORDER BY track_id")] == ["31", "62"]
+    assert len(ask(warehouse, "SELECT DISTINCT run_id FROM drift")) == 2
+    assert [genrepipe(*which).json["status"] for which in (command, other)] == ["already published"] * 2
+    assert genrepipe(*command, "--force").json["predicted"] == 30
+    assert standing() == {"score": 30, "other": 30}
+    both, fixes = tmp_path / "both.csv", tmp_path / "fixes.csv"
+    export = ("quarantine", "export", "--run-date", DATE, "--warehouse", warehouse, "--out")
+    replay = ("quarantine", "replay", "--run-date", DATE, "--warehouse", warehouse, "--output", "json")
+    assert genrepipe(*export, both).code == 0
+    assert "holds rows of 2 jobs" in genrepipe(*replay, both).error
+    assert genrepipe(*export, fixes, "--job", "other").code == 0
+    fixes.write_text(fixes.read_text().replace(",8,", ",0.8,"))
+    assert genrepipe(*replay, fixes).json["predicted"] == 1
+    assert standing() == {"score": 30, "other": 31}
+    assert genrepipe(*other, "--force").json["predicted"] == 40
+    assert standing()["other"] == 40
 
 
 def test_the_example_of_a_reason_is_a_row_that_has_it(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
 BATCH = 2 * ROW_GROUP
 # How many cells of a feature matrix are held at a time: a batch of audio features, a part of one of word vectors.
-CELLS = 12_000_000
+CELLS = 6_000_000
 SHADOW = ("track_id", "genre", "probability", "runner_up", "margin", "probabilities")
 
 
@@ -54,13 +54,15 @@ def predict(
 
     context = features.CONTEXT in bundle.manifest.inputs  # three times as wide, so half as long
     predicted, proof = 0, checks.Proof()
-    with ThreadPoolExecutor(1) as writer:
-        # One batch is written while the next is scored. The connection serves one call at a time, so a batch is
-        # fetched before the write of the last one begins, and the write has ended before the next is fetched.
-        scored = None
-        for tracks in catalogue.batches(database, ROW_GROUP if context else BATCH, context=context):
+    unread = catalogue.batches(database, ROW_GROUP if context else BATCH, context=context)
+    with ThreadPoolExecutor(1) as warehouse:
+        # The connection serves one call at a time. While one batch is scored here, the last one is written there, and
+        # then the next one is fetched.
+        scored, coming = None, warehouse.submit(next, unread, None)
+        while (tracks := coming.result()) is not None:
             interrupts.check()
-            writing = writer.submit(write, scored) if scored is not None else None
+            writing = warehouse.submit(write, scored) if scored is not None else None
+            coming = warehouse.submit(next, unread, None)
             scored = _score(tracks, bundle, scorer, histogram, proof)
             predicted += writing.result() if writing else 0
             say.progress("tracks predicted", predicted, total)

@@ -87,6 +87,5 @@ def _block(block: str, tracks: pl.DataFrame, labels: pl.DataFrame | None) -> pl.
 
 
 def matrix(frames: Sequence[pl.DataFrame]) -> npt.NDArray[np.float32]:
-    """Return frames side by side as a C-contiguous float32 array of shape (rows, columns), NaN where null."""
-    parts = [frame.fill_null(float("nan")).to_numpy() for frame in frames]
-    return np.ascontiguousarray(np.hstack(parts), dtype=np.float32)
+    """Return frames side by side as a float32 array of shape (rows, columns), NaN where null, in the frames' order of memory."""
+    return np.hstack([frame.fill_null(float("nan")).to_numpy() for frame in frames], dtype=np.float32)

@@ -45,13 +45,9 @@ def assemble(
     OutputBroken
         A row is not a distribution over the genres.
     """
-    best = probabilities.argmax(1)
-    rows = np.arange(len(best))
-    probability = probabilities[rows, best]
-    others = probabilities.copy()
-    others[rows, best] = -1.0
-    second = others.argmax(1)
-    runner_up_probability = probabilities[rows, second]
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    best, second, rows = order[:, 0], order[:, 1], np.arange(len(order))
+    probability, runner_up_probability = probabilities[rows, best], probabilities[rows, second]
     genre = pl.Series(labels, dtype=pl.Enum(list(labels)))
     frame = tracks.select(CARRIED).with_columns(
         genre=genre.gather(pl.Series(best)),
@@ -63,7 +59,7 @@ def assemble(
     )
     if sets is not None:
         frame = frame.with_columns(
-            genre_set=genre_sets(probabilities, tracks["artist_tracks"].to_numpy(), labels, sets)
+            genre_set=genre_sets(probabilities, order, tracks["artist_tracks"].to_numpy(), labels, sets)
         )
     checks.prove_distributions(probabilities, PRECISION)
     checks.prove("predictions", frame, only=PROVED)
@@ -71,17 +67,20 @@ def assemble(
 
 
 def genre_sets(
-    probabilities: npt.NDArray[np.float32], visible: npt.NDArray[np.integer], labels: Sequence[str], sets: GenreSets
+    probabilities: npt.NDArray[np.float32],
+    order: npt.NDArray[np.integer],
+    visible: npt.NDArray[np.integer],
+    labels: Sequence[str],
+    sets: GenreSets,
 ) -> pl.Series:
     """Return each track's conformal set: its genres at or above the threshold, the most probable first.
 
-    ``visible`` is how many of the artist's tracks are visible, of shape (tracks,). The most probable genre is always a
-    member, so no set is empty.
+    ``order`` ranks each track's labels, the most probable first, of shape (tracks, labels); ``visible`` is how many of
+    the artist's tracks are visible, of shape (tracks,). The most probable genre is always a member, so no set is empty.
     """
     bucket = np.searchsorted(sets.visible_from, visible, side="right") - 1
     members = probabilities >= np.array(sets.thresholds, np.float32)[bucket][:, None]
     sizes = np.maximum(members.sum(1), 1)
-    order = np.argsort(-probabilities, axis=1, kind="stable")
     # A set is a number, its members' digits; there are few different ones, and each becomes a list once.
     base = len(labels) + 1
     codes = np.zeros(len(order), np.int64)

@@ -56,7 +56,8 @@ class Scorer:
         return np.concatenate(blocks) if blocks else np.empty((0, len(self._bundle.manifest.labels)), np.float32)
 
     def _run(self, block: Matrix) -> Matrix:
-        outputs: list[Matrix] = self._session.run(["probabilities"], {"features": block})
+        # Frames lie column by column, graphs read row by row: a block is turned here, where others are turned beside it.
+        outputs: list[Matrix] = self._session.run(["probabilities"], {"features": np.ascontiguousarray(block)})
         return outputs[0]
 
     def _check_golden(self) -> float:

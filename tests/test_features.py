@@ -157,7 +157,7 @@ def test_every_bundle_scores_the_sample(tmp_path: Path, sample: Path, name: str)
 @pytest.mark.parametrize("name", ["all-features-words", "artist-context", "known-artist"])
 def test_slices_of_a_batch_give_the_same_answers(sample: Path, name: str) -> None:
     """A wide matrix is made in parts; parts of any size say the same."""
-    from genrepipe import batches, scoring
+    from genrepipe import batches, checks, scoring
 
     bundle = bundles.load(name)
     if features.VECTORS in bundle.manifest.inputs:
@@ -165,9 +165,9 @@ def test_slices_of_a_batch_give_the_same_answers(sample: Path, name: str) -> Non
     tracks = contextual(sample)[:500]
     scorer, whole = scoring.Scorer(bundle), batches.CELLS
     try:
-        first = batches._score(tracks, bundle, scorer, None)
+        first = batches._score(tracks, bundle, scorer, None, checks.Proof())
         batches.CELLS = 77 * len(bundle.manifest.input_columns)
-        second = batches._score(tracks, bundle, scorer, None)
+        second = batches._score(tracks, bundle, scorer, None, checks.Proof())
     finally:
         batches.CELLS = whole
     assert first["genre"].equals(second["genre"])
@@ -180,7 +180,7 @@ def test_genre_sets_by_hand() -> None:
     p = np.array(
         [[0.2, 0.5, 0.3], [0.2, 0.5, 0.3], [0.4, 0.35, 0.25], [0.2, 0.35, 0.45], [0.34, 0.33, 0.33]], np.float32
     )
-    found = predictions.genre_sets(p, np.array([0, 1, 4, 19, 20]), labels, sets)
+    found = predictions.genre_sets(p, np.argsort(-p, axis=1, kind="stable"), np.array([0, 1, 4, 19, 20]), labels, sets)
     assert found.to_list() == [["B", "C"], ["B", "C"], ["A", "B", "C"], ["C"], ["A", "B", "C"]]
 
 
@@ -193,7 +193,9 @@ def test_a_genre_set_is_what_the_threshold_says(rows: list[list[float]], visible
     limits = (0.4, 0.3, 0.2, 0.1)
     sets = GenreSets(coverage=0.9, visible_from=(0, 2, 5, 20), thresholds=limits)
     limit = np.float32(limits[sum(visible >= start for start in (2, 5, 20))])
-    for row, found in zip(p, predictions.genre_sets(p, np.full(len(p), visible), labels, sets).to_list(), strict=True):
+    order = np.argsort(-p, axis=1, kind="stable")
+    given_sets = predictions.genre_sets(p, order, np.full(len(p), visible), labels, sets)
+    for row, found in zip(p, given_sets.to_list(), strict=True):
         assert set(found) == {labels[i] for i in range(4) if row[i] >= limit} | {labels[int(row.argmax())]}
         assert [row[labels.index(g)] for g in found] == sorted((row[labels.index(g)] for g in found), reverse=True)
 

@@ -63,7 +63,7 @@ class Dataset:
         if name == features.AUDIO:
             return self.X
         if name not in self._blocks:
-            self._blocks[name] = features.matrix(features.build(self.tracks, [name]))
+            self._blocks[name] = np.ascontiguousarray(features.matrix(features.build(self.tracks, [name])))
         return self._blocks[name]
 
     def part(self, rows: npt.NDArray[np.intp]) -> Dataset:
@@ -124,7 +124,7 @@ def load(source: Source, plan: Plan) -> Dataset:
             "Training needs labelled tracks of every genre",
         )
     return Dataset(
-        X=features.matrix(features.build(tracks)),
+        X=np.ascontiguousarray(features.matrix(features.build(tracks))),
         y=np.array([labels.index(genre) for genre in tracks["music_genre"]], dtype=np.int64),
         artist=tracks["artist_key"].fill_null("").to_numpy().astype(np.str_),
         track_id=tracks["track_id"].to_numpy().astype(np.str_),

@@ -219,7 +219,9 @@ class _Descent:
         watched: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
         self.net, self.loss, self.recipe, self.watched = net, loss, recipe, watched
-        self.optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.peak, weight_decay=recipe.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            net.parameters(), lr=recipe.peak, weight_decay=recipe.weight_decay, fused=True
+        )
         self.generator = torch.Generator().manual_seed(seed)
         self.curves: list[tuple[int, float, float]] = []
         self.best_epoch = 0

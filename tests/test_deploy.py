@@ -55,17 +55,36 @@ def test_kubernetes_fails_at_once_on_the_codes_that_cannot_mend() -> None:
     assert rule["onExitCodes"]["containerName"] == pod["containers"][0]["name"]
 
 
-def test_kubernetes_accepts_the_manifest_and_refuses_a_broken_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "word"), [("cronjob.yaml", "concurrencyPolicy"), ("toolbox.yaml", "terminationGracePeriodSeconds")]
+)
+def test_kubernetes_accepts_the_manifests_and_refuses_broken_ones(tmp_path: Path, name: str, word: str) -> None:
     tool = Path(sys.executable).with_name("kubernetes-validate")
-    text = (JOBS / "kubernetes/cronjob.yaml").read_text(encoding="utf-8")
+    text = (JOBS / "kubernetes" / name).read_text(encoding="utf-8")
     broken = tmp_path / "broken.yaml"
-    broken.write_text(text.replace("concurrencyPolicy: Forbid", "concurencyPolicy: Forbid"))
+    broken.write_text(text.replace(word, f"{word}s"))
     codes = [
         subprocess.run([tool, "--strict", path], check=False, capture_output=True).returncode
-        for path in (JOBS / "kubernetes/cronjob.yaml", broken)
+        for path in (JOBS / "kubernetes" / name, broken)
     ]
     assert codes[0] == 0
     assert codes[1] != 0
+
+
+def test_the_pods_are_restricted_and_share_one_claim() -> None:
+    """As the restricted Pod Security Standard wants them; a schedule is not looked at by the validator."""
+    toolbox = yaml.safe_load((JOBS / "kubernetes/toolbox.yaml").read_text(encoding="utf-8"))["spec"]
+    job = manifest("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    for pod in (toolbox, job):
+        (container,) = pod["containers"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        }  # fmt: skip
+        (claim,) = (volume["persistentVolumeClaim"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume)
+        assert claim["claimName"] == manifest("PersistentVolumeClaim")["metadata"]["name"]
+    assert toolbox["containers"][0]["image"] == job["containers"][0]["image"]
     assert croniter.is_valid(manifest("CronJob")["spec"]["schedule"])
 
 

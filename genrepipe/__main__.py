@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import json
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
@@ -45,13 +46,15 @@ def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
     # Names in it may hold anything, control characters of terminals too.
     message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
     failure = {"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code}
+    if told := bool(options.shown):  # a result that is a failure: what was printed of it says more
+        failure = {**options.shown[-1], "exit_code": error.exit_code}
     wanted = "--output=json" in arguments or ("--output", "json") in itertools.pairwise(arguments)
     _leave_word(failure, arguments)
     with contextlib.suppress(
         OSError, ValueError, AttributeError
     ):  # a closed or full stream must not hide the exit code
         print(f"genrepipe: error: {message}", file=sys.stderr)
-        if wanted:
+        if wanted and not told:
             print(json.dumps(failure))
     _leave(error.exit_code)
 
@@ -62,13 +65,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     code: object = 0
     interrupts.listen()
     sys.unraisablehook = _unraisable
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before we began, as 2>&- does
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
     try:
         resources.limit_threads(resources.plan().threads)
         code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
-    except BaseException as error:
+    except (BrokenPipeError, SystemExit):  # click exits where the reader of our output has gone
+        code = 0
+    except BaseException as error:  # noqa: BLE001  every way out is explained
         if os.environ.get("GENREPIPE_DEBUG"):
-            raise
-        _fail(_explained(error), arguments) if not isinstance(error, BrokenPipeError) else _leave(0)
+            traceback.print_exc()
+        _fail(_explained(error), arguments)
     code = code if isinstance(code, int) else 0
     if options.shown:
         _leave_word({**options.shown[-1], "exit_code": code}, arguments)
@@ -76,12 +84,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _leave_word(result: dict[str, Any], arguments: list[str]) -> None:
-    """Write a command's JSON object where a scheduler looks: ``--result-file``, and the termination log, where there is one."""
+    """Write a job's JSON object where a scheduler looks: ``--result-file``, and the termination log, where there is one."""
+    if not {"score", "run"} & set(arguments[:1]):
+        return
     named = dict(itertools.pairwise(arguments)).get("--result-file") or os.environ.get("GENREPIPE_RESULT_FILE")
     named = next((a.partition("=")[2] for a in arguments if a.startswith("--result-file=")), named)
     for path in ([named] if named else []) + ([TERMINATION_LOG] if os.path.exists(TERMINATION_LOG) else []):  # noqa: PTH110
-        with contextlib.suppress(OSError), open(path, "w", encoding="utf-8") as file:  # noqa: PTH123  the exit code says it too
-            file.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+        try:
+            with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
+                file.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+        except OSError as error:  # the exit code says the same
+            with contextlib.suppress(OSError, ValueError):
+                print(f"genrepipe: warning: {path} cannot be written: {error.strerror}", file=sys.stderr)
 
 
 def _unraisable(what: sys.UnraisableHookArgs) -> None:

@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from genrepipe import assets, contracts, features
-from genrepipe.errors import BundleBroken, StorageError, UnknownModel, nearest
+from genrepipe.errors import BundleBroken, ConfigurationError, StorageError, UnknownModel, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,7 +126,17 @@ class Bundle:
 
 
 def shelf(own: Path | None = None) -> dict[str, Path]:
-    """Return the folders of the bundles, by name: of one's own shelf, a folder of bundles, and those that ship."""
+    """Return the folders of the bundles, by name: of one's own shelf, a folder of bundles, and those that ship.
+
+    Raises
+    ------
+    ConfigurationError
+        One's own shelf is not there: the shipped champion would stand in for it unseen.
+    """
+    if own is not None and not own.is_dir():
+        raise ConfigurationError(
+            f"{own}: there is no such folder of bundles", "Make it or mount it, or check --bundles"
+        )
     shelves = [assets.pretrained()] + ([own] if own is not None else [])
     return {path.parent.name: path.parent for each in shelves for path in sorted(each.glob(f"*/{MANIFEST}"))}
 
@@ -136,14 +146,19 @@ def champion(own: Path | None = None) -> str:
 
     Raises
     ------
+    ConfigurationError
+        The alias names nothing.
     StorageError
         The alias cannot be read.
     """
     alias = own / CHAMPION if own is not None and (own / CHAMPION).is_file() else assets.pretrained() / CHAMPION
     try:
-        return alias.read_text(encoding="utf-8").strip()
+        name = alias.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{alias} cannot be read: {error}", "Promote a model again") from error
+    if not name:
+        raise ConfigurationError(f"{alias} names no model", "Promote one: genrepipe models promote NAME")
+    return name
 
 
 def promote(model: str, own: Path) -> tuple[str, str]:
@@ -165,7 +180,6 @@ def promote(model: str, own: Path) -> tuple[str, str]:
     before = champion(own)
     name = model if model in shelf(own) else str(bundle.folder.resolve())
     try:
-        own.mkdir(parents=True, exist_ok=True)
         aside = own / f"{CHAMPION}.new"
         aside.write_text(f"{name}\n", encoding="utf-8")
         aside.replace(own / CHAMPION)

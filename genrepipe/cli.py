@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from genrepipe import __version__, interrupts, rendering
-from genrepipe.errors import ContractBroken
+from genrepipe.errors import BundleBroken, ContractBroken
 from genrepipe.operations_commands import compare, labels, missing, promote, quarantine, rollback, run_job, verify
 from genrepipe.options import (
     BUNDLES,
@@ -58,7 +58,12 @@ def cli() -> None:
     metavar="CHECK=NUMBER",
     help="Set the limit of a check: --limit flipped_percent=30.",
 )
-@click.option("--keep-days", type=click.IntRange(1), help="Forget run dates further than this behind the newest.")
+@click.option(
+    "--keep-days",
+    type=click.IntRange(1, 36_500),
+    envvar="GENREPIPE_KEEP_DAYS",
+    help="Forget run dates further than this behind the newest.",
+)
 @BUNDLES
 @FROM
 @TO
@@ -136,7 +141,11 @@ def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], o
     result = jobs.validate(source, encoding, pairs(mapping, "--map"))
     show(result, output, rendering.validate_text)
     if result["status"] == "rejected":
-        click.get_current_context().exit(ContractBroken.exit_code)
+        failed = [check["name"] for check in result["checks"] if check["verdict"] == "failed"] or ["no tracks"]
+        raise ContractBroken(
+            f"{', '.join(source)}: a run would be stopped by {', '.join(failed)}",
+            "Correct the source; if it is right, give the run another --limit",
+        )
 
 
 cli.add_command(train)
@@ -184,41 +193,46 @@ def models_list(bundles: Path | None, output: str) -> None:
     from genrepipe import bundles as shelves
 
     champion = shelves.champion(bundles)
-    found = [
-        {"champion": name == champion, **rendering.facts(shelves.load(name, bundles))}
-        for name in shelves.shelf(bundles)
-    ]
+    found = []
+    for name in shelves.shelf(bundles):
+        try:
+            told = {**rendering.facts(shelves.load(name, bundles)), "model": name}
+        except BundleBroken as error:
+            told = {"model": name, "broken": str(error)}
+        found.append({"champion": name == champion, **told})
     show({"models": found}, output, rendering.models_text)
 
 
 @models.command("show")
 @click.argument("model", required=False)
-def models_show(model: str | None) -> None:
+@BUNDLES
+def models_show(model: str | None, bundles: Path | None) -> None:
     """Print the card of a bundle: what it is, how it was measured, where it fails.
 
     \b
     Example:
         genrepipe models show all-features
     """
-    from genrepipe import bundles
+    from genrepipe import bundles as shelves
 
-    click.echo((bundles.load(model).folder / bundles.CARD).read_text(encoding="utf-8"), nl=False)
+    click.echo(shelves.load(model, bundles).contents[shelves.CARD].decode(), nl=False)
 
 
 @models.command("verify")
 @click.argument("model", required=False)
+@BUNDLES
 @OUTPUT
-def models_verify(model: str | None, output: str) -> None:
+def models_verify(model: str | None, bundles: Path | None, output: str) -> None:
     """Check a bundle's hashes, and score its golden rows against their recorded answers.
 
     \b
     Example:
         genrepipe models verify bundles/all-features
     """
-    from genrepipe import bundles
+    from genrepipe import bundles as shelves
     from genrepipe.scoring import Scorer
 
-    bundle = bundles.load(model)
+    bundle = shelves.load(model, bundles)
     scorer = Scorer(bundle)
     result = {
         "status": "verified",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -42,6 +42,18 @@ class Silent:
         """Say nothing."""
 
 
+class _Unbreakable:
+    """stderr, whose reader may go away or whose disk may fill: that stops no run."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
 class LogLines:
     """JSON lines on stderr, one each time a stage ends."""
 
@@ -55,7 +67,7 @@ class LogLines:
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.JSONRenderer(),
             ],
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            logger_factory=structlog.PrintLoggerFactory(_Unbreakable()),  # type: ignore[arg-type]
         )
         self._log = structlog.get_logger()
 

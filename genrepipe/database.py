@@ -82,7 +82,7 @@ class Database:
             Path(tempfile.gettempdir(), f"genrepipe.{os.getpid()}.tmp") if path is None else Path(f"{path}.tmp")
         )
         config["temp_directory"] = str(self.scratch)
-        with _our_errors(path):
+        with _our_errors(self.stands_for):
             self._connection = duckdb.connect(str(path) if path else ":memory:", read_only=read_only, config=config)
             self._connection.execute("SET TimeZone = 'UTC'") if _has_time_zones(self._connection) else None
 
@@ -90,14 +90,14 @@ class Database:
         self, statement: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = ""
     ) -> None:
         """Run one statement, or several without parameters; failures are laid to ``source`` where it is given."""
-        with _our_errors(self.path, source):
+        with _our_errors(self.stands_for, source):
             self._connection.execute(statement, parameters)
 
     def rows(
         self, query: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = ""
     ) -> list[tuple[Any, ...]]:
         """Return the rows of a query as Python tuples; failures are laid to ``source`` where it is given."""
-        with _our_errors(self.path, source):
+        with _our_errors(self.stands_for, source):
             return self._connection.execute(query, parameters).fetchall()
 
     def value(self, query: str, parameters: dict[str, Any] | list[Any] | None = None, *, source: str = "") -> Any:
@@ -107,13 +107,14 @@ class Database:
 
     def frame(self, query: str, parameters: dict[str, Any] | list[Any] | None = None) -> pl.DataFrame:
         """Return the rows of a query as a Polars frame."""
-        with _our_errors(self.path):
-            return pl.DataFrame(_ArrowStream(self._connection.sql(query, params=parameters)))
+        with _our_errors(self.stands_for):
+            # Materialised first: while Polars pulls a stream Python hears no signal.
+            return pl.DataFrame(_ArrowStream(self._connection.sql(query, params=parameters).materialize()))
 
     def insert(self, table: str, frame: pl.DataFrame, select: str = "*") -> None:
         """Append a frame to a table, by column name; ``select`` may add columns."""
         # A relation, since a scan of the variable by its name is external access too, see ``seal``.
-        with _our_errors(self.path):
+        with _our_errors(self.stands_for):
             rows = self._connection.from_arrow(_ArrowStream(frame))
             rows.query("batch", f"INSERT INTO {table} BY NAME SELECT {select} FROM batch")
 
@@ -151,7 +152,7 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; what was committed is on disk after it."""
-        with _our_errors(self.path):
+        with _our_errors(self.stands_for):
             self._connection.close()
 
     def __enter__(self) -> Database:
@@ -180,7 +181,7 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
         It cannot be read, or its folder does not exist.
     """
     name = str(path)
-    if name.startswith(":") or re.match(r"^\w{2,}:", name) or path.suffix.lower() in NOT_WAREHOUSES:
+    if re.match(r"^:|^\w{2,}:|.*\?", name) or path.suffix.lower() in NOT_WAREHOUSES:
         # DuckDB would open these in memory, or elsewhere, and nothing would be there afterwards.
         raise WarehouseUnusable(f"{name} cannot be a warehouse", "Name a file, for example warehouse.duckdb")
     if path.is_dir():
@@ -273,39 +274,59 @@ def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
     """Run one read-only query for a user, who may read the warehouse and nothing else.
 
     Values of types that Polars does not know (intervals, unions, bits) come as text, and columns of one name are
-    told apart by a number.
+    told apart by a number. A signal stops it.
 
     Raises
     ------
     UsageError
         The SQL is wrong, is not one query, or tries to write.
     """
-    with Database(path, plan, read_only=True) as database:
-        database.execute("SET enable_external_access = false")
-        try:
-            kinds = [found.type for found in duckdb.extract_statements(statement)]
-            if kinds != [duckdb.StatementType.SELECT]:
-                raise UsageError("The query is not one SELECT", "Write one query; DESCRIBE and SHOW are queries too")
-            bare = statement.strip().rstrip(";")
-            columns = database.rows(f"DESCRIBE ({bare}\n)")
-            known = re.compile(r"INTERVAL|UNION|BIT|BLOB|TIME WITH TIME ZONE|VARIANT|GEOMETRY")
-            names = [f"c{i}" for i in range(len(columns))]
-            cast = [
-                f"{name}::VARCHAR AS {name}"
-                if known.search(str(column[1]))
-                else f"{name}::DOUBLE AS {name}"
-                if column[1] == "HUGEINT"
-                else name
-                for name, column in zip(names, columns, strict=True)
-            ]
-            frame = database.frame(f"SELECT {', '.join(cast)} FROM ({bare}\n) AS t({', '.join(names)})")
-        except duckdb.Error as error:
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise UsageError(
-                f"The query failed: {lines[0]}", "Ask for columns with: DESCRIBE predictions_latest"
-            ) from error
+    with (
+        Database(path, plan, read_only=True) as database,
+        interrupts.deferred(),
+        interrupts.stopping(database.interrupt),
+    ):
+        database.seal()
+        return _ask(database, statement)
+
+
+def _ask(database: Database, statement: str) -> pl.DataFrame:
+    try:
+        found = duckdb.extract_statements(statement)
+        if [each.type for each in found] != [duckdb.StatementType.SELECT]:
+            raise UsageError("The query is not one SELECT", "Write one query; DESCRIBE and SHOW are queries too")
+        bare = _without_end(statement)
+        columns = database.rows(f"DESCRIBE ({bare}\n)")
+        names = [f"c{i}" for i in range(len(columns))]
+        cast = [_known(name, str(column[1])) for name, column in zip(names, columns, strict=True)]
+        frame = database.frame(f"SELECT {', '.join(cast)} FROM ({bare}\n) AS t({', '.join(names)})")
+    except duckdb.Error as error:
+        lines = [line for line in str(error).splitlines() if line.strip()]
+        raise UsageError(
+            f"The query failed: {lines[0]}", "Ask for columns with: DESCRIBE predictions_latest"
+        ) from error
+    for name, column in zip(names, columns, strict=True):
+        if column[1] == "HUGEINT":  # a sum of whole numbers; one that is too large stays text
+            with suppress(pl.exceptions.InvalidOperationError):
+                frame = frame.with_columns(pl.col(name).cast(pl.Int64))
     told: list[str] = []
     for column in columns:
         doubled = sum(name == column[0] or name.startswith(f"{column[0]}_") for name in told)
         told.append(f"{column[0]}_{doubled}" if column[0] in told else column[0])
     return frame.rename(dict(zip(names, told, strict=True)))
+
+
+def _without_end(statement: str) -> str:
+    """Return one statement without the semicolons and comments after it."""
+    end = len(statement)
+    for offset, kind in reversed(duckdb.tokenize(statement)):
+        if kind != duckdb.token_type.comment and statement[offset] != ";":
+            break
+        end = offset
+    return statement[:end]
+
+
+def _known(name: str, kind: str) -> str:
+    """Return a column as a type that Polars knows, or as text."""
+    unknown = re.search(r"HUGEINT|INTERVAL|UNION|BIT|BLOB|TIME WITH TIME ZONE|VARIANT|GEOMETRY", kind)
+    return f"{name}::VARCHAR AS {name}" if unknown else name

@@ -92,7 +92,7 @@ def write(database: Database, histogram: Histogram) -> None:
 def _recent(database: Database) -> dict[str, list[tuple[list[float], Shares]]]:
     found: dict[str, list[tuple[list[float], Shares]]] = {}
     rows = database.rows(
-        "WITH same_job AS (SELECT drift.* FROM drift JOIN runs USING (run_id) JOIN run USING (job) WHERE drift.run_date < run.run_date) "
+        "WITH same_job AS (SELECT drift.* FROM drift JOIN runs USING (run_id) JOIN run USING (job) WHERE status = 'published' AND drift.run_date < run.run_date) "
         "SELECT subject, edges, shares FROM same_job WHERE against = 'bundle' AND run_date IN ("
         f"SELECT DISTINCT run_date FROM same_job ORDER BY run_date DESC LIMIT {RECENT})"
     )

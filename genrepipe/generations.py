@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from genrepipe.resources import Plan
 
 BUSY = "Wait for it, or stop it; then run again"
-COPY = "import shutil, sys; shutil.copyfile(sys.argv[1], sys.argv[2])"
+COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
 TAIL = """
 import shutil, sys
 origin, target, start = *sys.argv[1:3], int(sys.argv[3])
@@ -96,8 +96,11 @@ class Generations:
         self._stack.enter_context(interrupts.stopping(database.interrupt))
         return database
 
-    def publish(self, database: Database) -> None:
-        """Make what was committed visible to users, all at once.
+    def publish(self, database: Database, *, keep_previous: bool = False) -> None:
+        """Make what was committed visible to users, all at once; the generation before becomes the one to go back to.
+
+        With ``keep_previous`` that stays the one before it: what is published says why a run was refused, and there is
+        nothing in it that would be undone.
 
         Raises
         ------
@@ -116,10 +119,11 @@ class Generations:
                 os.link(self.next, self.path)  # unlike a rename, refuses to replace
                 self.next.unlink()
             else:
-                aside = beside(self.path, "previous.new")
-                aside.unlink(missing_ok=True)
-                os.link(self.path, aside)
-                aside.replace(self.previous)
+                if not keep_previous:
+                    aside = beside(self.path, "previous.new")
+                    aside.unlink(missing_ok=True)
+                    os.link(self.path, aside)
+                    aside.replace(self.previous)
                 self.next.replace(self.path)
             self.swapped = True
             _sync(self.path.parent)
@@ -156,6 +160,7 @@ def locked(path: Path, plan: Plan, who: dict[str, Any]) -> Iterator[Generations]
         The folder cannot be written.
     """
     refuse_unusable(path, read_only=False)
+    path = path.resolve()  # a link to a warehouse stays one, and leads to the next generation
     with _taken(beside(path, "lock"), path) as file:
         generations = Generations(path, plan, _read(file))
         try:
@@ -225,7 +230,8 @@ def _told(who: dict[str, Any] | None) -> str:
 def _copy(origin: Path, target: Path) -> None:
     tool = shutil.which("cp")
     if tool and sys.platform == "linux":
-        _child(origin, target, [tool, "--reflink=auto", "--", origin, target])
+        # Who may read the old generation may read the next one.
+        _child(origin, target, [tool, "--reflink=auto", "--preserve=mode,ownership", "--", origin, target])
     else:
         _child(origin, target, [sys.executable, "-c", COPY, origin, target])
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _received: list[int] = []
 _stoppers: list[Callable[[], None]] = []
 _deferring = [False]
+_listening = [False]
 
 
 def listen() -> None:
     """Set the handlers; must be called from the main thread."""
+    _listening[0] = True
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _handle)
 
@@ -59,6 +61,8 @@ def check() -> None:
 @contextmanager
 def deferred() -> Iterator[None]:
     """Only remember signals for as long as this lasts."""
+    if _listening[0]:
+        listen()  # once more: Polars, when it is imported, takes SIGINT for itself
     before, _deferring[0] = _deferring[0], True
     try:
         yield

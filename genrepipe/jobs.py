@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import (
@@ -60,14 +61,18 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
         run.enter("bundle", say)
         verdicts.known(request.limits)
         source = _resolve(request.source, request.encoding, request.mapping, run)
+        if request.shown_as:
+            source = replace(source, parts=tuple(replace(part, name=request.shown_as) for part in source.parts))
         bundle, scorer = _scorer(request.model, request.bundles, plan)
         shadow = _scorer(request.shadow, request.bundles, plan) if request.shadow else None
         say.note("bundle verified", model=bundle.manifest.name, version=bundle.manifest.version)
         journey = Journey(request, run, source, bundle, scorer, shadow, say, sources.stamps(source))
         if request.dry_run:
-            with warehouse.open_memory(plan, request.warehouse) as database:
+            with warehouse.open_memory(plan, request.warehouse) as database, ExitStack() as stack:
                 journey.fingerprint = landing.fingerprint(database, source)
-                travel(journey, database, None)
+                there = request.warehouse.exists()
+                before = stack.enter_context(warehouse.reading(request.warehouse, plan)) if there else None
+                travel(journey, database, before)
             return _result("dry run", journey)
         with generations.locked(request.warehouse, plan, run.identity()) as files:
             return _publish(journey, files)
@@ -78,25 +83,32 @@ def validate(source: tuple[str, ...], encoding: str, mapping: dict[str, str]) ->
 
     Returns
     -------
-    The counts, the reasons with examples, and whether a run would be stopped.
+    The counts, the reasons with examples, the checks of the source as a whole, and whether a run would be stopped.
+    Checks that compare with earlier runs pass, since no warehouse is looked at.
     """
     run = Run("validate", runs.parse_date(None))
     with warehouse.open_memory(resources.plan()) as database:
-        arrival, notes = landing.land(database, _resolve(source, encoding, mapping, run))
+        resolved = _resolve(source, encoding, mapping, run)
+        arrival, notes = landing.land(database, resolved)
         catalogue.begin(database, run.run_id, run.run_date)
         database.table("clean/90_quarantined")
         found = landing.reasons(database)
-    limit = contracts.load("source_tracks").table.limits["quarantined_percent"].limit
-    stopped = arrival.received == arrival.empty or arrival.quarantined_percent > limit
+        landing.leave_counts(database, arrival, "", sources.age_hours(resolved))
+        checked = verdicts.of_contract(database, "source_tracks", {})
+    failed = [verdict.name for verdict in checked if verdict.word == "failed"]
     return {
-        "status": "rejected" if stopped else "accepted",
+        "status": "rejected" if failed or arrival.received == arrival.empty else "accepted",
         **landing.counts(arrival),
         "quarantined_percent": round(arrival.quarantined_percent, 4),
-        "max_quarantined_percent": limit,
+        "max_quarantined_percent": contracts.load("source_tracks").table.limits["quarantined_percent"].limit,
         "reasons": found,
+        "checks": [
+            {"name": v.name, "verdict": v.word, "observed": round(v.observed, 4), "allowed": v.allowed, "sentence": v.sentence}
+            for v in checked
+        ],
         "notes": notes,
         "seconds": round(run.seconds, 3),
-    }
+    }  # fmt: skip
 
 
 def _resolve(source: tuple[str, ...], encoding: str, mapping: dict[str, str], run: Run) -> Source:
@@ -122,7 +134,9 @@ def _publish(journey: Journey, files: Generations) -> dict[str, Any]:
     journey.fingerprint = landing.fingerprint(database, journey.source)
     known = None
     if current is not None and warehouse.is_current(current) and not journey.request.force:
-        known = runs.already_published(current, run, journey.bundle, journey.fingerprint)
+        known = runs.already_published(
+            current, run, journey.bundle, journey.shadow[0] if journey.shadow else None, journey.fingerprint
+        )
     if known:
         return _already(journey, known)
     run.enter("copy", say)
@@ -137,7 +151,7 @@ def _publish(journey: Journey, files: Generations) -> dict[str, Any]:
         except Exception as error:
             with suppress(Exception):  # then the lock file says it, and the error is the first one
                 keep_evidence(journey, database, error)
-                files.publish(database)
+                files.publish(database, keep_previous=True)
             raise
         run.enter("publishing", say)
         files.publish(database)
@@ -175,6 +189,7 @@ def _result(status: str, journey: Journey) -> dict[str, Any]:
         "imputed": tally.imputed,
         "flips": journey.flipped,
         "warnings": [verdict.name for verdict in journey.found if verdict.word == "warning"],
+        **({"reasons": journey.rejected} if run.action == "replay" else {}),
         "seconds": round(seconds, 3),
         "rows_per_second": round(tally.arrival.received / seconds),
         "stages": run.close_stages(),

@@ -27,6 +27,8 @@ from genrepipe.runs import Tally
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import polars as pl
+
     from genrepipe.bundles import Bundle
     from genrepipe.console import Reporter
     from genrepipe.database import Database
@@ -57,6 +59,7 @@ class ScoreRequest:
     keep_days: int | None = None
     bundles: Path | None = None
     action: str = "score"  # or replay: corrected rows of the quarantine join the run date's predictions
+    shown_as: str | None = None  # what messages and the ledger call the source, where that is a copy
 
 
 @dataclass
@@ -76,6 +79,8 @@ class Journey:
     tally: Tally | None = None
     found: list[Verdict] = field(default_factory=list)
     flipped: int = 0
+    offending: dict[str, pl.DataFrame] = field(default_factory=dict)  # rows of tables that say why a run was refused
+    rejected: list[dict[str, object]] = field(default_factory=list)  # of a replay: what is still wrong, by rule
 
     @property
     def where(self) -> str:
@@ -99,8 +104,8 @@ def travel(journey: Journey, database: Database, before: Database | None) -> Non
         database.execute(
             "CREATE OR REPLACE TEMP VIEW tonight AS SELECT predictions.* FROM predictions SEMI JOIN run USING (run_id)"
         )
+        _clear(database, run, "shadow_predictions")
         if journey.shadow:
-            _clear(database, run, "shadow_predictions")
             batches.predict(database, run, *journey.shadow, Silent(), table="shadow_predictions")
         predicted = batches.predict(database, run, journey.bundle, journey.scorer, say, histogram)
         run.enter("checks", say)
@@ -112,10 +117,10 @@ def travel(journey: Journey, database: Database, before: Database | None) -> Non
         quarantine.keep(database, run)
         runs.keep_verdicts(database, run, journey.found)
         runs.keep_bundle(database, journey.bundle)
-        performance.measure(database, run.run_date)
+        for role in ("served", "shadow"):
+            performance.measure(database, run.run_date, role)
         if journey.shadow:
             runs.keep_bundle(database, journey.shadow[0])
-            performance.measure(database, run.run_date, "shadow")
         facts = {**runs.of_bundle(journey.bundle), **runs.of_tally(journey.tally), **_read(journey)}
         runs.enter(database, runs.line(run, "published", **facts))
         _trim(database, request.keep_days)
@@ -134,6 +139,9 @@ def _land(journey: Journey, database: Database) -> None:
         say.note(note)
     say.progress("rows received", journey.arrival.received, journey.arrival.received)
     if run.action == "replay":
+        journey.arrival = landing.keep_standing(database)
+        database.view("clean/90_quarantined")
+        journey.rejected = landing.reasons(database)
         return  # a few corrected rows are not a night's source
     landing.check_arrived(journey.arrival, journey.where)
     landing.leave_counts(database, journey.arrival, journey.fingerprint, sources.age_hours(source))
@@ -169,16 +177,24 @@ def _judge(journey: Journey, database: Database, before: Database | None, histog
             journey.say.note(
                 "warning", check=verdict.name, observed=round(verdict.observed, 4), allowed=verdict.allowed
             )
-    verdicts.refuse_output(journey.found)
+    try:
+        verdicts.refuse_output(journey.found)
+    except OutputBroken:
+        # All is rolled back, but what the message tells to look at.
+        journey.offending = {
+            table: database.frame(f"FROM {table} SEMI JOIN run USING (run_id)") for table in ("flips", "drift")
+        }
+        raise
 
 
 def _trim(database: Database, keep_days: int | None) -> None:
-    """Forget run dates that are too far behind the newest; the ledger and its checks stay."""
+    """Forget run dates of this job that are too far behind its newest, but not tonight's; the ledger and its checks stay."""
     if keep_days is None:
         return
     for table in TRIMMED:
         database.execute(
-            f"DELETE FROM {table} WHERE run_date <= (SELECT max(run_date) FROM runs WHERE status = 'published') - ?::INTEGER",
+            f"DELETE FROM {table} WHERE run_id IN (SELECT old.run_id FROM runs AS old JOIN run USING (job) WHERE old.run_date <> run.run_date "
+            "AND old.run_date <= (SELECT max(runs.run_date) FROM runs JOIN run USING (job) WHERE status = 'published' AND action = 'score') - ?::INTEGER)",
             [keep_days],
         )
 
@@ -200,6 +216,11 @@ def keep_evidence(journey: Journey, database: Database, error: Exception) -> Non
     with interrupts.unheard(), database.transaction():
         if facts["status"] == "refused" and arrival is not None and run.action == "score":
             quarantine.keep(database, run, published=False)
+            for table, rows in journey.offending.items():
+                database.execute(
+                    f"DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM runs SEMI JOIN own_runs USING (run_id) WHERE status = 'refused')"
+                )
+                database.insert(table, rows)
         runs.keep_verdicts(database, run, journey.found)
         runs.enter(database, runs.line(run, **facts))
 

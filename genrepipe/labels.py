@@ -16,7 +16,6 @@ from genrepipe import (
     sources,
     warehouse,
 )
-from genrepipe.contracts import identifier
 from genrepipe.errors import SourceShapeError, WarehouseUnusable
 from genrepipe.runs import Run
 
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genrepipe.database import Database
+    from genrepipe.sources import Part
+
+COLUMNS = ("instance_id", "music_genre")
 
 
 def take(path: Path, source: tuple[str, ...], encoding: str, mapping: dict[str, str]) -> dict[str, Any]:
@@ -42,10 +44,12 @@ def take(path: Path, source: tuple[str, ...], encoding: str, mapping: dict[str, 
         run = Run("labels", runs.parse_date(None), "labels")
         plan = resources.plan()
         with generations.locked(path, plan, run.identity()) as files:
-            if files.hold() is None:
+            current = files.hold()
+            if current is None:
                 raise WarehouseUnusable(
                     f"{path}: there is no such warehouse", "Run genrepipe score first, or check --warehouse"
                 )
+            warehouse.require(current)
             database = files.begin()
             warehouse.lay_out(database)
             database.macros()
@@ -65,41 +69,42 @@ def take(path: Path, source: tuple[str, ...], encoding: str, mapping: dict[str, 
                     for role in ("served", "shadow")
                     for line in performance.measure(database, day, role)
                 ]
-                names = [part.name for part in wanted.parts]
-                runs.enter(database, runs.line(run, "published", sources=names, received=counted["received"]))
+                facts = {
+                    "sources": [part.name for part in wanted.parts], "received": counted["received"],
+                    "duplicates": counted["repeated"], "withheld": counted["received"] - counted["repeated"],
+                }  # fmt: skip
+                runs.enter(database, runs.line(run, "published", **facts))
             files.publish(database)
     return {"status": "measured", "run_id": run.run_id, "warehouse": str(path), **counted, "performance": measured}
 
 
 def _read_labels(database: Database, source: sources.Source) -> dict[str, int]:
     contract = contracts.load("source_tracks").table
-    narrow = contract.model_copy(
-        update={"properties": tuple(contract.column(name) for name in ("instance_id", "music_genre"))}
-    )
+    columns = tuple(contract.column(name).model_copy(update={"customProperties": ()}) for name in COLUMNS)
+    narrow = contract.model_copy(update={"properties": columns})
+    parts.begin(database)
     database.execute("CREATE OR REPLACE TEMP TABLE labels_read (position BIGINT, track_id VARCHAR, genre VARCHAR)")
     for part in source.parts:
-        if part.kind == "csv":
-            sources.check_whole(part.path)
-        with parts.attached(database, part) as table:
-            header = parts.header(database, part, source, table)
-            at = sources.match_columns(header, _required(narrow), source.mapping, part.name)
-            relation, names = parts.relation(part, source, header, table)
-            instance, genre = (
-                f"CAST({identifier(names[at[name] or 0])} AS VARCHAR)" for name in ("instance_id", "music_genre")
-            )
+        before = database.value("SELECT count(*) FROM labels_read")
+
+        def insert(received: str, part: Part = part, before: int = before) -> None:
             database.execute(
-                f"INSERT INTO labels_read SELECT row_number() OVER () + (SELECT count(*) FROM labels_read), track_id_of({instance}), word({genre}) FROM {relation}",
+                f"INSERT INTO labels_read SELECT row_number() OVER () + {before}, track_id_of(instance_id), word(music_genre) FROM ({received})",
                 source=part.name,
             )
-            if part.kind == "csv":
-                database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+
+        header, _ = parts.read(database, part, source, narrow, insert)
+        if part.kind == "csv":
+            parts.keep_unparsed(database, part)
+            swallowed = f"SELECT position - {before} FROM labels_read WHERE position > {before} AND contains(concat(track_id, genre), chr(10))"
+            parts.refuse_swallowed(database, part, len(header), swallowed)
     known = ", ".join(contracts.literal(genre) for genre in contracts.genres())
     database.execute(
         f"CREATE OR REPLACE TEMP TABLE given AS SELECT track_id, last(genre ORDER BY position) AS genre FROM labels_read "
         f"WHERE track_id IS NOT NULL AND genre IN ({known}) GROUP BY track_id"
     )
     received, valid = database.rows(
-        f"SELECT count(*), count(*) FILTER (track_id IS NOT NULL AND genre IN ({known})) FROM labels_read"
+        f"SELECT count(*) + (SELECT count(*) FROM unparsed), count(*) FILTER (track_id IS NOT NULL AND genre IN ({known})) FROM labels_read"
     )[0]
     if not valid:
         where = ", ".join(part.name for part in source.parts)
@@ -107,8 +112,3 @@ def _read_labels(database: Database, source: sources.Source) -> dict[str, int]:
     taken = database.value("SELECT count(*) FROM given SEMI JOIN tracks USING (track_id)")
     distinct = database.value("SELECT count(*) FROM given")
     return {"received": received, "labelled": taken, "unknown_tracks": distinct - taken, "repeated": valid - distinct, "not_labels": received - valid}  # fmt: skip
-
-
-def _required(table: contracts.Table) -> contracts.Table:
-    columns = tuple(column.model_copy(update={"customProperties": ()}) for column in table.properties)
-    return table.model_copy(update={"properties": columns})

@@ -74,17 +74,26 @@ def land(database: Database, source: Source) -> tuple[Arrival, list[str]]:
         A part cannot be read.
     """
     database.macros()
+    parts.begin(database)
     database.execute("CREATE OR REPLACE TEMP TABLE files (file VARCHAR, first_row_id BIGINT, row_count BIGINT)")
-    database.execute(
-        "CREATE OR REPLACE TEMP TABLE unparsed "
-        "(file VARCHAR, row_number BIGINT, landed_before BIGINT, reason VARCHAR, received VARCHAR)"
-    )
     notes = []
     for number, part in enumerate(source.parts):
         notes += _land_part(database, part, source, first=number == 0)
     database.table("clean/30_doubled")
     database.view("clean/40_accepted")
     return _count(database), notes
+
+
+def keep_standing(database: Database) -> Arrival:
+    """Keep out those rows of a replay whose track the run that they correct has predicted, and return the counts anew.
+
+    Of rows with one id the last in source order stands, and it came with that run. ``catalogue.begin`` has named the run.
+    """
+    database.execute(
+        "INSERT INTO doubled SELECT row_id, true FROM accepted WHERE track_id IN ("
+        "SELECT track_id FROM predictions WHERE run_id IN (SELECT runs.run_id FROM runs JOIN run USING (job, run_date) WHERE action = 'score'))"
+    )
+    return _count(database)
 
 
 def check_arrived(arrival: Arrival, where: str) -> None:
@@ -147,88 +156,24 @@ def reasons(database: Database, examples: int = 5) -> list[dict[str, object]]:
 
 def _land_part(database: Database, part: Part, source: Source, *, first: bool) -> list[str]:
     contract = contracts.load("source_tracks").table
-    if part.kind == "csv":
-        sources.check_whole(part.path)
-    with parts.attached(database, part) as table:
-        header = parts.header(database, part, source, table)
-        if not any(name.strip() for name in header):
-            if part.path.stat().st_size == 0:
-                raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
-            raise SourceShapeError(
-                f"{part.name} has no header that can be read",
-                "If it is text but not UTF-8, add --encoding latin-1 or utf-16",
-            )
-        positions = sources.match_columns(header, contract, source.mapping, part.name)
-        before = 0 if first else database.value("SELECT count(*) FROM landed")
-        _read_rows(database, part, source, header, positions, table, first=first)
-        landed = database.value("SELECT count(*) FROM landed") - before
-        database.execute("INSERT INTO files VALUES (?, ?, ?)", [part.name, before, landed])
-        if part.kind == "csv":
-            parts.keep_unparsed(database, part)
-            _refuse_swallowed(database, part, before, len(header))
-    used = {at for at in positions.values() if at is not None}
-    spare = [name.strip() or f"column {i + 1}" for i, name in enumerate(header) if i not in used]
-    return [f"{part.name}: not used: {', '.join(spare)}"] if spare else []
+    before = 0 if first else int(database.value("SELECT count(*) FROM landed"))
 
-
-def _read_rows(
-    database: Database, part: Part, source: Source, header: list[str], positions: dict[str, int | None], table: str,
-    *, first: bool,
-) -> None:  # fmt: skip
-    bytes_are_text = part.kind == "csv" and source.encoding != "utf-16"
-    rewrite = bytes_are_text and sources.lone_returns(part.path)
-    try:
-        _insert_rows(database, part, source, header, positions, table, first=first, rewrite=rewrite)
-    except SourceShapeError:
-        # DuckDB's strict reader gives up where lines end in more than one way; its lenient one drops cells in silence.
-        if rewrite or not bytes_are_text or part.path.suffix == ".zst":
-            raise
-        database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
-        _insert_rows(database, part, source, header, positions, table, first=first, rewrite=True)
-
-
-def _insert_rows(
-    database: Database, part: Part, source: Source, header: list[str], positions: dict[str, int | None], table: str,
-    *, first: bool, rewrite: bool,
-) -> None:  # fmt: skip
-    with parts.readable(part, database.scratch, rewrite=rewrite) as readable:
-        relation, names = parts.relation(readable, source, header, table)
-        cells = ", ".join(
-            f"{f'CAST({identifier(names[at])} AS VARCHAR)' if at is not None else 'NULL::VARCHAR'} AS {identifier(column)}"
-            for column, at in positions.items()
-        )
-        database.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT {cells} FROM {relation}", source=part.name)
+    def insert(received: str) -> None:
+        database.execute(f"CREATE OR REPLACE TEMP VIEW received AS {received}", source=part.name)
         database.view("clean/10_typed")
         into = "CREATE OR REPLACE TEMP TABLE landed AS" if first else "INSERT INTO landed"
         database.execute(f"{into} {_judgement()}", source=part.name)
 
-
-def _refuse_swallowed(database: Database, part: Part, before: int, columns: int) -> None:
-    """Stop where a quote that is never closed made one cell of several rows: these could not be counted.
-
-    Raises
-    ------
-    SourceShapeError
-        A cell, or a line that could not be parsed, holds a line break and the delimiters of more than one row.
-    """
-    several = 3 * (columns - 1) // 2
-    row = database.value(
-        f"""
-        SELECT min(row_number) FROM (
-            SELECT row_number FROM unparsed
-            WHERE file = ? AND contains(received, chr(10)) AND length(received) - length(replace(received, {literal(part.delimiter)}, '')) >= {several}
-            UNION ALL
-            SELECT rowid - {before} + 1 FROM landed
-            WHERE rowid >= {before} AND list_contains(broken_rules, {literal(SWALLOWED)})
-        )
-        """,
-        [part.name],
-    )
-    if row is not None:
-        raise SourceShapeError(
-            f"{part.name}: a quote that opens in row {row:,} is not closed and swallows the rows after it",
-            "Correct the quotes, or export again with every quote in a cell doubled",
-        )
+    header, positions = parts.read(database, part, source, contract, insert)
+    landed = database.value("SELECT count(*) FROM landed") - before
+    database.execute("INSERT INTO files VALUES (?, ?, ?)", [part.name, before, landed])
+    if part.kind == "csv":
+        parts.keep_unparsed(database, part)
+        swallowed = f"SELECT rowid - {before} + 1 FROM landed WHERE rowid >= {before} AND list_contains(broken_rules, {literal(SWALLOWED)})"
+        parts.refuse_swallowed(database, part, len(header), swallowed)
+    used = {at for at in positions.values() if at is not None}
+    spare = [name.strip() or f"column {i + 1}" for i, name in enumerate(header) if i not in used]
+    return [f"{part.name}: not used: {', '.join(spare)}"] if spare else []
 
 
 def _judgement() -> str:

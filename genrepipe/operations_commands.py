@@ -28,12 +28,15 @@ def run_job(request: ScoreRequest, telemetry: Telemetry, output: str, first: str
 
     if (first is None) != (last is None):
         raise UsageError("--from and --to belong together", "Name both dates, or neither")
+    if first is not None and request.run_date is not None:
+        raise UsageError(f"--from and --to beside the run date {request.run_date}", "Name a range, or one date")
     if first is None or last is None:
         show(score(request), output, rendering.score_text)
         return
-    result = reruns.backfill(request, first, last, score)
+    result, failure = reruns.backfill(request, first, last, score)
     show(result, output, rendering.backfill_text)
-    click.get_current_context().exit(result["exit_code"])
+    if failure is not None:
+        raise failure
 
 
 @click.command()
@@ -75,7 +78,9 @@ def missing(first: str, last: str, job: str | None, warehouse: Path, output: str
 @BUNDLES
 @OUTPUT
 def verify(run_id: str, warehouse: Path, bundles: Path | None, output: str) -> None:
-    """Score a run's input again, write nothing, and say whether the answers are the same. Exits with 70 where they differ.
+    """Score a run's input again, write nothing, and say whether the answers are the same.
+
+    Exits with 70 where they differ and no later run can be the reason.
 
     \b
     Example:
@@ -86,8 +91,11 @@ def verify(run_id: str, warehouse: Path, bundles: Path | None, output: str) -> N
 
     result = reruns.verify(warehouse, run_id, bundles)
     show(result, output, rendering.again_text)
-    if result["status"] == "different":
-        click.get_current_context().exit(OutputBroken.exit_code)
+    if not result["explained"]:
+        raise OutputBroken(
+            f"Run {run_id} is not answered as it was: {result['genres_differ']:,} genres differ",
+            "Compare the versions in bundle.json with those installed, or report a bug",
+        )
 
 
 @click.command()
@@ -131,10 +139,10 @@ def quarantine_list(run_date: str | None, warehouse: Path, output: str) -> None:
     """
     from genrepipe import quarantine as rows
     from genrepipe import resources, runs
-    from genrepipe.database import Database
+    from genrepipe.warehouse import reading
 
     day = runs.parse_date(run_date) if run_date else None
-    with Database(warehouse, resources.plan(), read_only=True) as database:
+    with reading(warehouse, resources.plan()) as database:
         show({"status": "listed", "groups": rows.groups(database, day)}, output, rendering.quarantine_text)
 
 
@@ -151,9 +159,9 @@ def quarantine_show(row_id: str, warehouse: Path, output: str) -> None:
     """
     from genrepipe import quarantine as rows
     from genrepipe import resources
-    from genrepipe.database import Database
+    from genrepipe.warehouse import reading
 
-    with Database(warehouse, resources.plan(), read_only=True) as database:
+    with reading(warehouse, resources.plan()) as database:
         show({"status": "shown", **rows.row(database, row_id)}, output, rendering.quarantined_row_text)
 
 
@@ -172,9 +180,9 @@ def quarantine_export(run_date: str, out: Path, job: str | None, warehouse: Path
     """
     from genrepipe import quarantine as rows
     from genrepipe import resources, runs
-    from genrepipe.database import Database
+    from genrepipe.warehouse import reading
 
-    with Database(warehouse, resources.plan(), read_only=True) as database:
+    with reading(warehouse, resources.plan()) as database:
         count = rows.export(database, runs.parse_date(run_date), out, job)
     show({"status": "exported", "rows": count, "file": str(out)}, output, rendering.exported_text)
 

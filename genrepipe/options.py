@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,4 +109,5 @@ def numbers(texts: tuple[str, ...], flag: str) -> dict[str, float]:
 def show(result: dict[str, Any], output: str, render: Callable[[dict[str, Any]], str]) -> None:
     """Print a result as JSON, or as its renderer words it, and keep it for the result file."""
     shown.append(result)
-    click.echo(json.dumps(result, ensure_ascii=False, default=str) if output == "json" else render(result))
+    with suppress(BrokenPipeError):  # nobody reads it; what was done is done
+        click.echo(json.dumps(result, ensure_ascii=False, default=str) if output == "json" else render(result))

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from genrepipe import sources
 from genrepipe.contracts import identifier, literal
+from genrepipe.errors import SourceShapeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from genrepipe.contracts import Table
     from genrepipe.database import Database
     from genrepipe.sources import Part, Source
 
+ALIAS = "genrepipe_source"  # of a source's database; that of a warehouse is its file's name
 MAX_LINE_BYTES = 2_000_000
 PARSE_FAILURES = {
     "MISSING COLUMNS": "columns: has fewer cells than the header",
@@ -26,6 +29,65 @@ PARSE_FAILURES = {
     "LINE SIZE OVER MAXIMUM": f"size: is longer than {MAX_LINE_BYTES:,} bytes",
     "INVALID ENCODING": "encoding: is not text of the named encoding; see --encoding",
 }
+
+
+def begin(database: Database) -> None:
+    """Make the temporary table ``unparsed``, empty."""
+    database.execute(
+        "CREATE OR REPLACE TEMP TABLE unparsed "
+        "(file VARCHAR, row_number BIGINT, landed_before BIGINT, reason VARCHAR, received VARCHAR)"
+    )
+
+
+def read(
+    database: Database, part: Part, source: Source, contract: Table, insert: Callable[[str], None]
+) -> tuple[list[str], dict[str, int | None]]:
+    """Hand ``insert`` a SELECT of the contract's columns as text, and let it read the part's rows by it.
+
+    Returns
+    -------
+    The part's header, and the position in it of each of the contract's columns.
+
+    Raises
+    ------
+    SourceShapeError
+        The part is not a table, or its columns are not those of the contract.
+    StorageError
+        The part cannot be read.
+    """
+    if part.kind == "csv":
+        sources.check_whole(part.path)
+    bytes_are_text = part.kind == "csv" and source.encoding != "utf-16"
+    with attached(database, part) as table:
+        names = header(database, part, source, table)
+        if not any(name.strip() for name in names):
+            if part.path.stat().st_size == 0:
+                raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
+            raise SourceShapeError(
+                f"{part.name} has no header that can be read",
+                "If it is text but not UTF-8, add --encoding latin-1 or utf-16",
+            )
+        positions = sources.match_columns(names, contract, source.mapping, part.name)
+
+        def read_rows(*, rewrite: bool) -> None:
+            with readable(part, database.scratch, rewrite=rewrite) as copy:
+                rows, columns = relation(copy, source, names, table)
+                cells = ", ".join(
+                    f"{f'CAST({identifier(columns[at])} AS VARCHAR)' if at is not None else 'NULL::VARCHAR'} AS {identifier(column)}"
+                    for column, at in positions.items()
+                )
+                insert(f"SELECT {cells} FROM {rows}")
+
+        rewrite = bytes_are_text and sources.lone_returns(part.path)
+        try:
+            read_rows(rewrite=rewrite)
+        except SourceShapeError:
+            # DuckDB's strict reader gives up where lines end in more than one way; its lenient one drops cells in silence.
+            if rewrite or not bytes_are_text or part.path.suffix == ".zst":
+                raise
+            database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+            read_rows(rewrite=True)
+    return names, positions
 
 
 @contextmanager
@@ -52,14 +114,22 @@ class attached:  # noqa: N801  used as a context manager
 
     def __enter__(self) -> str:
         if self.attach:
-            statement = f"ATTACH {literal(str(self.part.path))} AS source_file (READ_ONLY)"
+            statement = f"ATTACH {literal(str(self.part.path))} AS {ALIAS} (READ_ONLY)"
             self.database.execute(statement, source=self.part.name)
+            view = self.part.table.rpartition(".")[2].lower()
+            if self.database.value(
+                f"SELECT count(*) FROM duckdb_views() WHERE database_name = '{ALIAS}' AND lower(view_name) = ?", [view]
+            ):
+                self.__exit__()
+                raise UsageError(
+                    f"{self.part.name} is a view, and a view of another's may read any file here", "Name a table"
+                )
         names = [identifier(name) for name in self.part.table.split(".")]
-        return ".".join((["source_file"] if self.attach else []) + names)
+        return ".".join(([ALIAS] if self.attach else []) + names)
 
     def __exit__(self, *_: object) -> None:
         if self.attach:
-            self.database.execute("DETACH source_file")
+            self.database.execute(f"DETACH {ALIAS}")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -121,3 +191,31 @@ def keep_unparsed(database: Database, part: Part) -> None:
         """
     )
     database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+
+
+def refuse_swallowed(database: Database, part: Part, columns: int, swallowed: str) -> None:
+    """Stop where a quote that is never closed made one cell of several rows: these could not be counted.
+
+    ``swallowed`` is a SELECT of the numbers of the rows that were read and have such a cell.
+
+    Raises
+    ------
+    SourceShapeError
+        There is one, or a line that could not be parsed holds a line break and the delimiters of more than one row.
+    """
+    several = 3 * (columns - 1) // 2
+    row = database.value(
+        f"""
+        SELECT min(row_number) FROM (
+            SELECT row_number FROM unparsed
+            WHERE file = ? AND contains(received, chr(10)) AND length(received) - length(replace(received, {literal(part.delimiter)}, '')) >= {several}
+            UNION ALL {swallowed}
+        )
+        """,
+        [part.name],
+    )
+    if row is not None:
+        raise SourceShapeError(
+            f"{part.name}: a quote that opens in row {row:,} is not closed and swallows the rows after it",
+            "Correct the quotes, or export again with every quote in a cell doubled",
+        )

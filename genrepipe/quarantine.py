@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
-from genrepipe.errors import StorageError, UsageError
+from genrepipe.errors import SourceMissing, StorageError, UsageError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -30,19 +30,22 @@ NEUTRAL = re.compile(r"^'(?=[=+@\t\r]|-(?!\d|\.\d))")
 
 
 def keep(database: Database, run: Run, *, published: bool = True) -> None:
-    """Write the run's quarantined rows; those of the job's earlier runs of the date go, unless this run refused or replayed.
+    """Write the run's quarantined rows.
 
-    What a refused run had left before goes in any case. A replayed row that is taken, or kept out anew, is resolved.
+    Those of the job's earlier runs of the date go; where this run is refused, those of refused runs alone.
+    A replay writes none: its rows are there. One that was predicted, or says what a predicted one says, is resolved; one
+    that is kept out again stays open, as it was first received.
     """
-    database.view("clean/90_quarantined")
     if run.action == "replay":
         database.execute(
-            "UPDATE quarantine SET resolved_by = run.run_id FROM landed CROSS JOIN run "
-            "WHERE quarantine.run_date = run.run_date AND quarantine.quarantine_id = landed.quarantine_id AND resolved_by IS NULL"
+            "UPDATE quarantine SET resolved_by = run.run_id FROM run, landed LEFT JOIN doubled ON doubled.row_id = landed.rowid "
+            "WHERE quarantine.run_date = run.run_date AND quarantine.quarantine_id = landed.quarantine_id AND resolved_by IS NULL "
+            "AND NOT is_empty AND broken_rules IS NULL AND NOT coalesce(contradicts, false)"
         )
-    else:
-        only = "" if published else "AND run_id IN (SELECT run_id FROM runs WHERE status = 'refused')"
-        database.execute(f"DELETE FROM quarantine WHERE run_id IN (FROM own_runs) {only}")
+        return
+    database.view("clean/90_quarantined")
+    only = "" if published else "AND run_id IN (SELECT run_id FROM runs WHERE status = 'refused')"
+    database.execute(f"DELETE FROM quarantine WHERE run_id IN (FROM own_runs) {only}")
     database.execute("INSERT INTO quarantine BY NAME FROM quarantined")
 
 
@@ -90,6 +93,8 @@ def export(database: Database, run_date: date, out: Path, job: str | None = None
 
     Raises
     ------
+    UsageError
+        The file is there already: it may hold corrections, or be something else.
     StorageError
         The file cannot be written.
     """
@@ -100,13 +105,15 @@ def export(database: Database, run_date: date, out: Path, job: str | None = None
         [run_date, job],
     )
     try:
-        with out.open("w", newline="", encoding="utf-8") as file:
+        with out.open("x", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([*columns, REASONS, ID])
             for name, reasons, received in rows:
                 cells = _cells(received)
                 told = "; ".join(reasons) if cells else f"{'; '.join(reasons)} | {received}"
                 writer.writerow([*(neutral(cells.get(column)) for column in columns), neutral(told), name])
+    except FileExistsError:
+        raise UsageError(f"{out} is there already", "Name another file, or remove that one") from None
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}", "Name another file") from error
     return len(rows)
@@ -132,19 +139,24 @@ def job_of(database: Database, run_date: date, ids: set[str], exported: Path) ->
     Raises
     ------
     UsageError
-        None of the rows is in the quarantine of that date, or they are those of several jobs.
+        A row is not in the quarantine of that date, or they are those of several jobs.
     """
-    found = database.rows(
-        "SELECT DISTINCT job FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND quarantine_id IN (SELECT unnest(?))",
-        [run_date, sorted(ids)],
-    )
-    if not found:
-        raise UsageError(
-            f"{exported}: none of its rows is in the quarantine of {run_date}", "Name the --run-date of the export"
+    found = dict(
+        database.rows(
+            "SELECT quarantine_id, job FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND quarantine_id IN (SELECT unnest(?))",
+            [run_date, sorted(ids)],
         )
-    if len(found) > 1:
-        raise UsageError(f"{exported} holds rows of {len(found)} jobs", "Export the rows of one: --job NAME")
-    return str(found[0][0])
+    )
+    strangers = sorted(ids - found.keys())
+    if strangers or not found:
+        raise UsageError(
+            f"{exported}: {len(strangers)} of its rows are not in the quarantine of {run_date}, the first with {ID} {strangers[:1]}",
+            "Name the --run-date of the export, and leave that column as it is",
+        )
+    jobs = set(found.values())
+    if len(jobs) > 1:
+        raise UsageError(f"{exported} holds rows of {len(jobs)} jobs", "Export the rows of one: --job NAME")
+    return str(jobs.pop())
 
 
 def corrected(exported: Path, out: Path) -> set[str]:
@@ -154,6 +166,8 @@ def corrected(exported: Path, out: Path) -> set[str]:
     ------
     UsageError
         It is not an export.
+    SourceMissing
+        It is not there.
     StorageError
         A file cannot be read or written.
     """
@@ -174,6 +188,8 @@ def corrected(exported: Path, out: Path) -> set[str]:
                 writer.writerow([NEUTRAL.sub("", cell) for cell in cells])
                 ids.update(cells[header.index(ID) : header.index(ID) + 1])
             return ids
+    except FileNotFoundError:
+        raise SourceMissing(f"{exported}: there is no such file", "Check the path") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{exported} is not a CSV file in UTF-8: {error}", "Save it as CSV, UTF-8") from error
     except OSError as error:

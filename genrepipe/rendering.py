@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,7 @@ def score_text(result: dict[str, Any]) -> str:
         f"  took       {result['seconds']:.2f} s, {result['rows_per_second']:,} rows/s",
     ]
     if result["status"] != "dry run":
-        ask = f'genrepipe query --warehouse {result["warehouse"]} "'
+        ask = f'genrepipe query --warehouse {shlex.quote(result["warehouse"])} "'
         lines += [
             f"  warehouse  {result['warehouse']}",
             "",
@@ -131,6 +133,7 @@ def replay_text(result: dict[str, Any]) -> str:
         f"{result['run_date']}  {result['status']}: {result['received']:,} = {result['predicted']:,} predicted + {result['quarantined']:,} quarantined again "
         f"+ {result['duplicates']:,} duplicates + {result['empty']:,} empty, with {result['model']} {result['model_version']}; "
         f"{result['resolved']:,} rows resolved, {result['open']:,} open"
+        + "".join(f"\n  {reason['rows']:>8,}  {plain(reason['reason'])}" for reason in result["reasons"])
     )
 
 
@@ -168,6 +171,11 @@ def validate_text(result: dict[str, Any]) -> str:
         ),
         f"rejected {result['quarantined_percent']:.2f} %, the limit is {result['max_quarantined_percent']} %",
         *result["notes"],
+        *(
+            f"  {check['verdict']:>8}  {check['name']} {check['observed']:g}: {check['sentence']}"
+            for check in result["checks"]
+            if check["verdict"] != "passed"
+        ),
     ]
     for reason in result["reasons"]:
         lines.append(f"  {reason['rows']:>8,}  {plain(reason['reason'])}")
@@ -235,7 +243,9 @@ def models_text(result: dict[str, Any]) -> str:
     """List bundles with their artist-disjoint measures."""
     lines = [f"  {'model':<20} {'version':<8} {'parameters':>10}  AUROC macro  accuracy  (artist-disjoint)"]
     lines += [
-        f"{'*' if m['champion'] else ' '} {m['model']:<20} {m['version']:<8} {m['parameters']:>10,}  {m['macro_auroc']:>11.3f}  {m['accuracy']:>8.3f}  {m['summary']}"
+        f"{'*' if m['champion'] else ' '} {m['model']:<20} {plain(m['broken'])}"
+        if "broken" in m
+        else f"{'*' if m['champion'] else ' '} {m['model']:<20} {m['version']:<8} {m['parameters']:>10,}  {m['macro_auroc']:>11.3f}  {m['accuracy']:>8.3f}  {m['summary']}"
         for m in result["models"]
     ]
     return "\n".join(lines)
@@ -254,7 +264,9 @@ def print_frame(frame: pl.DataFrame, output: str) -> None:
     import polars as pl  # noqa: PLC0415
 
     if output == "parquet":
-        frame.write_parquet(sys.stdout.buffer)
+        whole = io.BytesIO()  # a pipe that breaks under Polars is a bug, and here it is not
+        frame.write_parquet(whole)
+        sys.stdout.buffer.write(whole.getvalue())
     elif output == "json":
         print(frame.write_json())
     elif output == "csv":

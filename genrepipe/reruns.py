@@ -28,7 +28,6 @@ from genrepipe import (
 )
 from genrepipe.console import Reporter, Silent
 from genrepipe.contracts import identifier
-from genrepipe.database import Database
 from genrepipe.errors import (
     GenrepipeError,
     Interrupted,
@@ -43,6 +42,7 @@ from genrepipe.scoring import Scorer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from genrepipe.database import Database
     from genrepipe.jobs import ScoreRequest
 
 TOLERANCE = 1e-5  # of a probability that is scored again, see the golden rows
@@ -64,29 +64,32 @@ def days(first: str, last: str) -> list[str]:
 
 def backfill(
     request: ScoreRequest, first: str, last: str, score: Callable[[ScoreRequest], dict[str, Any]]
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], GenrepipeError | None]:
     """Run every date in turn, the oldest first; a date that fails does not keep the others from theirs.
 
     Returns
     -------
-    One line for each date, and the first failure's exit code.
+    One line for each date, and the first failure, if there was one.
     """
-    lines, codes = [], []
+    lines: list[dict[str, Any]] = []
+    failures: list[GenrepipeError] = []
     for day in days(first, last):
         try:
             lines.append(score(replace(request, run_date=day)))
         except Interrupted:
             raise
         except GenrepipeError as error:
-            codes.append(error.exit_code)
+            failures.append(error)
             lines.append({"status": "failed", "run_date": day, "error": type(error).__name__, "message": str(error), "exit_code": error.exit_code})  # fmt: skip
-    return {"status": "failed" if codes else "published", "runs": lines, "exit_code": codes[0] if codes else 0}
+    code = failures[0].exit_code if failures else 0
+    result = {"status": "failed" if failures else "published", "runs": lines, "exit_code": code}
+    return result, failures[0] if failures else None
 
 
 def missing(path: Path, first: str, last: str, job: str | None) -> dict[str, Any]:
     """Return the dates without a published run, of any job or of one."""
     wanted = days(first, last)
-    with Database(path, resources.plan(), read_only=True) as database:
+    with warehouse.reading(path, resources.plan()) as database:
         found = database.rows(
             "SELECT DISTINCT run_date FROM runs WHERE status = 'published' AND action = 'score' AND job = coalesce(?, job)",
             [job],
@@ -110,6 +113,7 @@ def rollback(path: Path) -> dict[str, Any]:
             current = files.hold()
             if current is None or not files.previous.exists():
                 raise WarehouseUnusable(f"{path} has no generation before", "Only a published run leaves one")
+            warehouse.require(current)
             left = _last_run(current)
             database = files.begin()
             warehouse.lay_out(database)
@@ -137,9 +141,9 @@ def replay(path: Path, exported: Path, run_date: str, own: Path | None, say: Rep
     """
     day = runs.parse_date(run_date)
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / exported.name
+        source = Path(folder) / "corrected.csv"
         ids = quarantine.corrected(exported, source)
-        with Database(path, resources.plan(), read_only=True) as database:
+        with warehouse.reading(path, resources.plan()) as database:
             job = quarantine.job_of(database, day, ids, exported)
             found = database.rows(
                 "SELECT model_sha256, bundles.folder, runs.model FROM runs LEFT JOIN bundles USING (model_sha256) "
@@ -152,9 +156,11 @@ def replay(path: Path, exported: Path, run_date: str, own: Path | None, say: Rep
             )
         sha256, folder_then, name = found[0]
         model = str(_bundle_of(sha256, folder_then, name, own))
-        request = jobs.ScoreRequest((str(source),), path, run_date, model, job, bundles=own, action="replay")
+        request = jobs.ScoreRequest(
+            (str(source),), path, run_date, model, job, bundles=own, action="replay", shown_as=str(exported)
+        )
         result = jobs.score(request, say)
-    with Database(path, resources.plan(), read_only=True) as database:
+    with warehouse.reading(path, resources.plan()) as database:
         resolved = database.value("SELECT count(*) FROM quarantine WHERE resolved_by = ?", [result["run_id"]])
         still = database.value("SELECT count(*) FROM quarantine WHERE run_date = ? AND resolved_by IS NULL", [day])
     return {**result, "resolved": resolved, "open": still}
@@ -178,8 +184,9 @@ def _bundle_of(sha256: str, folder: str | None, name: str, own: Path | None) -> 
 def verify(path: Path, run_id: str, own: Path | None) -> dict[str, Any]:
     """Score a run's input again, beside the catalogue as it is, and compare with what was published.
 
-    Nothing is written. The answer is ``identical``, ``within tolerance``, or ``different``; later runs may have changed
-    what is known of an artist, so their number is told.
+    Nothing is written. The answer is ``identical``, ``within tolerance``, or ``different``. Later runs may have changed
+    what is known of an artist, or taken over a track, so their number is told: ``explained`` is false only where there
+    was none and the answer differs all the same.
 
     Raises
     ------
@@ -190,7 +197,7 @@ def verify(path: Path, run_id: str, own: Path | None) -> dict[str, Any]:
     """
     with interrupts.deferred():
         plan = resources.plan()
-        with Database(path, plan, read_only=True) as database:
+        with warehouse.reading(path, plan) as database:
             rows = database.rows(
                 "SELECT run_date, runs.model_sha256, bundles.folder, runs.model, sources, source_sha256, read_as, finished_at "
                 "FROM runs LEFT JOIN bundles USING (model_sha256) WHERE run_id = ? AND status = 'published' AND action = 'score'",
@@ -222,19 +229,19 @@ def verify(path: Path, run_id: str, own: Path | None) -> dict[str, Any]:
             landing.land(memory, source)
             catalogue.take(memory)
             batches.predict(memory, run, bundle, Scorer(bundle, plan.threads), Silent())
-            again = memory.frame(f"SELECT {', '.join(columns)} FROM predictions")
+            again = memory.frame(f"SELECT {', '.join(columns)} FROM predictions WHERE run_id = ?", [run.run_id])
     both = published.join(again, on="track_id", suffix="_again")
     genres = contracts.genres()
     apart = np.abs(both.select(genres).to_numpy() - both.select(f"{g}_again" for g in genres).to_numpy())
     largest = float(apart.max()) if len(both) else 0.0
-    whole = len(both) == len(published) == len(again)
+    whole = len(both) == len(published) and (len(both) == len(again) or later > 0)
     status = "different"
     if whole and largest <= TOLERANCE:
         status = "identical" if largest == 0 else "within tolerance"
     return {
         "status": status, "run_id": run_id, "run_date": day.isoformat(), "model": name, "tracks": len(published), "compared": len(both),
         "largest_difference": largest, "tolerance": TOLERANCE, "genres_differ": int((both["genre"] != both["genre_again"]).sum()),
-        "later_runs": later,
+        "later_runs": later, "explained": status != "different" or later > 0,
     }  # fmt: skip
 
 
@@ -246,7 +253,7 @@ def compare(path: Path, run_date: str | None) -> dict[str, Any]:
     UsageError
         No date has both.
     """
-    with Database(path, resources.plan(), read_only=True) as database:
+    with warehouse.reading(path, resources.plan()) as database:
         day: date | None = (
             runs.parse_date(run_date) if run_date else database.value("SELECT max(run_date) FROM shadow_predictions")
         )

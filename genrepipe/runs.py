@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import __version__, contracts, interrupts
@@ -28,14 +28,18 @@ def parse_date(text: str | None) -> date:
     Raises
     ------
     UsageError
-        It is not a date.
+        It is not a date, or lies beyond tomorrow: what is newest is served, so a mistyped year would be served for long.
     """
+    today = datetime.now(UTC).date()
     if text is None:
-        return datetime.now(UTC).date()
+        return today
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"The run date {text!r} is not a date", "Write it as 2026-11-22") from None
+    if found > today + timedelta(days=1):
+        raise UsageError(f"The run date {found} is in the future", f"Correct it; today is {today}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -106,20 +110,27 @@ class Tally:
 COUNTS = ("received", "predicted", "quarantined", "duplicates", "empty", "imputed_duration_ms", "imputed_tempo")
 
 
-def already_published(database: Database, run: Run, bundle: Bundle, source_sha256: str) -> dict[str, Any] | None:
+def already_published(
+    database: Database, run: Run, bundle: Bundle, shadow: Bundle | None, source_sha256: str
+) -> dict[str, Any] | None:
     """Return the ledger line by which this job published this date last, if the input and the bundle were the same.
 
-    A replay of corrected rows is recognised beside the run that it corrects. A date whose predictions were trimmed is
-    no longer published.
+    A replay of corrected rows is recognised beside the run that it corrects, until the date is scored again. A date
+    whose predictions were trimmed is no longer published, and one without the shadow that is asked for not wholly.
     """
     rows = database.rows(
         f"SELECT model_sha256, source_sha256, contract_versions, run_id, {', '.join(COUNTS)} FROM runs "
-        "WHERE run_date = ? AND job = ? AND status = 'published' AND action = ? ORDER BY finished_at DESC LIMIT 1",
+        "WHERE run_date = ? AND job = ? AND status = 'published' AND action IN ('score', ?) ORDER BY finished_at DESC LIMIT 1",
         [run.run_date, run.job, run.action],
     )
     if not rows or rows[0][:3] != (bundle.sha256, source_sha256, json.dumps(contracts.versions())):
         return None
     known = dict(zip(("run_id", *COUNTS), rows[0][3:], strict=True))
+    if shadow and not database.value(
+        "SELECT count(*) FROM shadow_predictions WHERE run_id = ? AND model = ? AND model_version = ?",
+        [known["run_id"], shadow.manifest.name, shadow.manifest.version],
+    ):
+        return None
     stands = database.value("SELECT count(*) FROM (FROM predictions WHERE run_id = ? LIMIT 1)", [known["run_id"]])
     return known if stands or not known["predicted"] else None
 
@@ -162,10 +173,13 @@ def enter_abandoned(database: Database, said: Mapping[str, Any] | None) -> None:
     """
     if said is None or not {"run_id", "run_date", "job"} <= set(said):
         return
-    if database.value("SELECT count(*) FROM runs WHERE run_id = ?", [said["run_id"]]):
+    try:
+        run = Run(str(said["job"]), date.fromisoformat(said["run_date"]), str(said.get("action", "score")), str(said["run_id"]),
+                  datetime.fromisoformat(said["started_at"]))  # fmt: skip
+    except (KeyError, TypeError, ValueError):
+        return  # no run of ours wrote that
+    if database.value("SELECT count(*) FROM runs WHERE run_id = ?", [run.run_id]):
         return
-    run = Run(str(said["job"]), date.fromisoformat(said["run_date"]), str(said.get("action", "score")), str(said["run_id"]),
-              datetime.fromisoformat(said["started_at"]))  # fmt: skip
     ended = {
         "status": "killed",
         "exit_code": None,

@@ -17,26 +17,29 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "GENREPIPE_"
+MOST_DAYS = 36_500  # that can be kept: a century
+NOT_TEXT = ("map", "limits", "keep_days", "seed", "tune")  # whose values are read as YAML where they come as text
 
 
 def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+    return value if isinstance(value, list | tuple) else [value]
 
 
-def _dated(value: object) -> object:
-    # YAML reads 2026-11-22 as a date of its own
-    return value if value is None else str(value)
+def _as_text(value: object) -> object:
+    # YAML reads 2026-11-22 as a date, and a folder named 2026 as a number
+    return value if value is None or isinstance(value, dict | list) else str(value)
 
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Text = Annotated[str, BeforeValidator(_as_text)]
+Words = Annotated[tuple[Text, ...], BeforeValidator(_listed)]
 
 
 class _Job(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: Text
     source: Words
-    encoding: str = "utf-8"
+    encoding: Text = "utf-8"
     map: dict[str, str] = Field(default_factory=dict)
 
 
@@ -45,11 +48,11 @@ class ScoreJob(_Job):
 
     job: Literal["score"]
     warehouse: Path
-    run_date: Annotated[str | None, BeforeValidator(_dated)] = None
-    model: str | None = None
+    run_date: Text | None = None
+    model: Text | None = None
     bundles: Path | None = None
-    shadow: str | None = None
-    keep_days: int | None = Field(default=None, ge=1)
+    shadow: Text | None = None
+    keep_days: int | None = Field(default=None, ge=1, le=MOST_DAYS)
     limits: dict[str, float] = Field(default_factory=dict)
     metrics_file: Path | None = None
     lineage_file: Path | None = None
@@ -133,12 +136,13 @@ def _load(
         text = environment.get(name)
         if text is None and (mounted := environment.get(f"{name}_FILE")):
             text, name = _mounted(Path(mounted), f"{name}_FILE"), f"{name}_FILE"
-        if text is not None and key != "job":
-            values[key], origins[key] = _value(text), name
+        if text and key != "job":  # an empty variable is none
+            values[key], origins[key] = _value(key, text), name
     for key, text in (flags or {}).items():
         if key not in known:
             raise UsageError(f"--set {key}: unknown key", _hint(key, known))
-        values[key], origins[key] = _value(text), "--set"
+        values[key], origins[key] = _value(key, text), "--set"
+    values = {key: value for key, value in values.items() if value is not None}
     try:
         return kind.model_validate(values), origins
     except ValidationError as error:
@@ -165,7 +169,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{path}: {error.strerror}", "Name a job file, for example jobs/score_nightly.yaml"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "Correct the file"
         ) from error
@@ -174,10 +178,15 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
+    """Return the value that a flag or a variable means: a path or a name is taken as it stands, ``null`` is none."""
+    if text.strip() in {"", "null"}:
+        return None
+    if key not in NOT_TEXT and not (text.startswith("[") and text.endswith("]")):
+        return text
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
 
 

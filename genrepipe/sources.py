@@ -27,6 +27,7 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 ENCODINGS = ("utf-8", "latin-1", "utf-16")
 TABLE_MARK = "::"
 MAX_UNPACKED_BYTES = 2**34  # of one compressed file; some hundred million tracks
+NAMES, NAME = 24, 40  # how many columns a message names, and how much of each
 ZSTD_BLOCK = 2**17  # RFC 8878: no block unpacks to more
 
 
@@ -96,8 +97,10 @@ def _parts_of(argument: str) -> list[Part]:
                 f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file"
             )
         return [_file_part(p) for p in found]
-    if path.exists():
+    if path.is_file():
         return [_file_part(path)]
+    if path.exists():
+        raise UsageError(f"{argument} is neither a file nor a folder", "Write what comes through it to a file first")
     if glob.has_magic(argument):
         found = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
         if not found:
@@ -146,7 +149,7 @@ def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str],
             )
         if theirs.strip().casefold() not in folded:
             raise SourceShapeError(
-                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {', '.join(found)}"
+                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {_listed(found)}"
             )
         wanted[ours] = theirs
     positions: dict[str, int | None] = {}
@@ -188,8 +191,14 @@ def _missing_message(
     if alone and flags:
         remedies.append(f"nothing in the file resembles {', '.join(alone)}")
     if alone and not flags:
-        remedies.append(f"Its columns are {', '.join(found)}; name them with --map {alone[0]}=THEIRS")
+        remedies.append(f"Its columns are {_listed(found)}; name them with --map {alone[0]}=THEIRS")
     return what, "; ".join(remedies)
+
+
+def _listed(names: list[str]) -> str:
+    """Return names for a message: what is no header may be thousands of long ones."""
+    shown = [name if len(name) <= NAME else f"{name[:NAME]}…" for name in names[:NAMES]]
+    return ", ".join(shown) + (f" and {len(names) - NAMES} more" if len(names) > NAMES else "")
 
 
 def check_whole(path: Path) -> None:

@@ -11,6 +11,7 @@ import urllib.request
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -62,13 +63,15 @@ def followed(telemetry: Telemetry, request: ScoreRequest, score: Callable[..., d
 def _ping(telemetry: Telemetry, url: str | None) -> None:
     if not url:
         return
+    host = None
     try:
+        host = urlsplit(url).hostname
         if urlsplit(url).scheme not in {"http", "https"}:
             raise ValueError("not an http address")
         with urllib.request.urlopen(url, timeout=PING_SECONDS):  # noqa: S310  its scheme is one of two
             pass
-    except (OSError, ValueError) as error:
-        telemetry.say.note("warning", check="ping", host=urlsplit(url).hostname, error=type(error).__name__)
+    except (OSError, ValueError, HTTPException) as error:
+        telemetry.say.note("warning", check="ping", host=host, error=type(error).__name__)
 
 
 def _metrics(telemetry: Telemetry, request: ScoreRequest, result: dict[str, Any] | None, exit_code: int) -> None:

@@ -41,14 +41,16 @@ def names() -> list[str]:
 
 
 def known(limits: Mapping[str, float]) -> None:
-    """Refuse limits of checks that do not exist.
+    """Refuse limits of checks that do not exist, and limits that are none.
 
     Raises
     ------
     ConfigurationError
-        A limit has the name of no check.
+        A limit has the name of no check, or is negative or not a number.
     """
-    for name in limits:
+    for name, limit in limits.items():
+        if not limit >= 0:
+            raise ConfigurationError(f"limits: {name} is {limit:g}", "Name a number from 0")
         if name not in names():
             close = nearest(name, names())
             raise ConfigurationError(

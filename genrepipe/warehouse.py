@@ -17,22 +17,57 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.resources import Plan
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 # What a column is in the rows that an older layout left.
 DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
+LATELY = 8  # run dates: tonight's, and those that it is compared with
 DERIVED = ("artist_profiles",)  # made anew by every run, so an older layout of them is simply dropped
+FUNCTIONS = {"explain_track": "id"}  # and their parameters
 VIEWS = ("predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
 
 
 def open_memory(plan: Plan, catalogue: Path | None = None) -> Database:
-    """Open a warehouse that vanishes with the process; it starts from the tracks of ``catalogue``, if that exists."""
+    """Open a warehouse that vanishes with the process; it starts from what a run looks at of ``catalogue``, if that exists."""
     database = Database(None, plan)
     lay_out(database)
     if catalogue is not None and catalogue.exists():
         with other(database, catalogue, plan) as found:
-            for table in found & {"tracks", "runs", "drift"}:
-                database.execute(f"INSERT INTO {table} BY NAME FROM other.{table}")
+            for table in found & {"tracks", "runs", "drift", "predictions"}:
+                lately = f" WHERE run_date IN (SELECT DISTINCT run_date FROM genrepipe_other.predictions ORDER BY 1 DESC LIMIT {LATELY})"
+                database.execute(
+                    f"INSERT INTO {table} BY NAME FROM genrepipe_other.{table}{lately if table == 'predictions' else ''}"
+                )
     return database
+
+
+@contextmanager
+def reading(path: Path, plan: Plan) -> Iterator[Database]:
+    """Open a warehouse to read from.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It is not there, or not one of ours.
+    """
+    with Database(path, plan, read_only=True) as database:
+        require(database)
+        yield database
+
+
+def require(database: Database) -> None:
+    """Refuse a DuckDB file that is no warehouse of ours.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It has not our tables.
+    """
+    missing = {table.name for table in _tables()} - set(_refuse_foreign(database)) - set(DERIVED)
+    if missing:
+        raise WarehouseUnusable(
+            f"{database.stands_for} has no table {min(missing)}",
+            "Name a warehouse; the next genrepipe score brings one of an older version up to date",
+        )
 
 
 def _tables() -> list[Table]:
@@ -76,13 +111,31 @@ def lay_out(database: Database) -> None:
             database.execute(comments(table))
         for view in VIEWS:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
+            _describe_view(database, view)
+        for function, parameters in FUNCTIONS.items():
+            body = assets.sql(f"functions/{function}")
+            database.execute(f"CREATE OR REPLACE MACRO {function}({parameters}) AS TABLE {body}")
+            database.execute(f"COMMENT ON MACRO TABLE {function} IS {literal(_first_comment(body))}")
         database.execute("DELETE FROM layout")
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, __version__])
 
 
+def _describe_view(database: Database, view: str) -> None:
+    """Comment a view by the first line of its file, and those of its columns that a table has by what that table's contract says."""
+    database.execute(f"COMMENT ON VIEW {view} IS {literal(_first_comment(assets.sql(f'views/{view}')))}")
+    known = {column.name: column.description for table in reversed(_tables()) for column in table.properties}
+    for (name,) in database.rows("SELECT column_name FROM duckdb_columns() WHERE table_name = ?", [view]):
+        if name in known:
+            database.execute(f"COMMENT ON COLUMN {view}.{identifier(name)} IS {literal(known[name])}")
+
+
+def _first_comment(text: str) -> str:
+    return text.splitlines()[0].removeprefix("--").strip()
+
+
 @contextmanager
 def other(database: Database, path: Path, plan: Plan) -> Iterator[set[str]]:
-    """Attach another warehouse as ``other``, to read from; yields the names of our tables that it has.
+    """Attach another warehouse as ``genrepipe_other``, to read from; yields the names of our tables that it has.
 
     Raises
     ------
@@ -91,11 +144,11 @@ def other(database: Database, path: Path, plan: Plan) -> Iterator[set[str]]:
     """
     with Database(path, plan, read_only=True) as opened:
         found = _refuse_foreign(opened)
-    database.execute(f"ATTACH {literal(str(path))} AS other (READ_ONLY)")
+    database.execute(f"ATTACH {literal(str(path))} AS genrepipe_other (READ_ONLY)")
     try:
         yield {table.name for table in _tables()}.intersection(found)
     finally:
-        database.execute("DETACH other")
+        database.execute("DETACH genrepipe_other")
 
 
 def restore(database: Database, generation: Path, plan: Plan) -> None:
@@ -104,7 +157,7 @@ def restore(database: Database, generation: Path, plan: Plan) -> None:
         for table in {table.name for table in _tables()} - {"layout"}:
             database.execute(f"DELETE FROM {identifier(table)}")
             if table in found:
-                database.execute(f"INSERT INTO {identifier(table)} BY NAME FROM other.{identifier(table)}")
+                database.execute(f"INSERT INTO {identifier(table)} BY NAME FROM genrepipe_other.{identifier(table)}")
         for (table, column), default in DEFAULTS.items():
             database.execute(f"UPDATE {table} SET {column} = {literal(default)} WHERE {column} IS NULL")
 
@@ -129,7 +182,7 @@ def _refuse_foreign(database: Database) -> dict[str, list[str]]:
         layout = _layout(database) or LAYOUT_VERSION
     if layout > LAYOUT_VERSION:
         raise WarehouseUnusable(
-            f"{database.path} has layout {layout}, this genrepipe {__version__} knows {LAYOUT_VERSION}",
+            f"{database.stands_for} has layout {layout}, this genrepipe {__version__} knows {LAYOUT_VERSION}",
             "Upgrade genrepipe, or name another --warehouse",
         )
     if layout < LAYOUT_VERSION:
@@ -145,7 +198,7 @@ def _refuse_foreign(database: Database) -> dict[str, list[str]]:
     foreign += [view for view in VIEWS if view in existing and view not in views]
     if foreign:
         raise WarehouseUnusable(
-            f"{database.path} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"
+            f"{database.stands_for} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"
         )
     return existing
 

@@ -17,7 +17,7 @@ CREATE OR REPLACE TEMP MACRO word(cell) AS nullif(trim(cell), '');
 -- The id of a track as text: '7.0' and '7' are one.
 CREATE OR REPLACE TEMP MACRO track_id_of(cell) AS
     CASE
-        WHEN suffix(word(cell), '.0') AND try_cast(word(cell) AS DOUBLE) IS NOT NULL
+        WHEN suffix(word(cell), '.0') AND regexp_full_match(word(cell), '[+-]?[0-9]+[.]0')
             THEN left(word(cell), length(word(cell)) - 2)
         ELSE word(cell)
     END;

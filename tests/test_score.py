@@ -396,7 +396,7 @@ def test_a_warehouse_of_an_older_layout_is_brought_up_to_date(tmp_path: Path) ->
     result = genrepipe("score", source, "--warehouse", warehouse, "--run-date", DATE)
     assert result.code == 0, result.err
     (row,) = ask(warehouse, "SELECT max(layout_version) AS layout, (SELECT count(*) FROM predictions) AS n FROM layout")
-    assert row == {"layout": 3, "n": 60}
+    assert row == {"layout": 4, "n": 60}
     assert ask(warehouse, "SELECT tempos FROM artist_profiles")
 
 

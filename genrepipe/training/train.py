@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genrepipe.training.evaluate import Outcome
     from genrepipe.training.recipes import Recipe
 
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 
 
 def train(

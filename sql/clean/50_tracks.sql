@@ -1,4 +1,5 @@
--- The accepted rows as the catalogue keeps them. A backfilled older date does not overwrite what is newer.
+-- The accepted rows as the catalogue keeps them. A backfilled older date does not overwrite what is newer, and a source
+-- without labels does not take away those that came later.
 SELECT
     accepted.track_id,
     accepted.artist_name,
@@ -17,7 +18,7 @@ SELECT
     accepted.tempo,
     accepted.valence,
     accepted.obtained_date,
-    accepted.music_genre,
+    coalesce(accepted.music_genre, tracks.music_genre) AS music_genre,
     least(tracks.first_run_date, run.run_date) AS first_run_date,
     run.run_date AS last_run_date
 FROM accepted

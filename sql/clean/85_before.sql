@@ -1,4 +1,4 @@
--- The newest earlier prediction of each accepted track, among the last seven run dates.
+-- The newest earlier prediction of each accepted track, among the job's last seven run dates.
 SELECT
     track_id,
     max(predictions.run_date) AS date_before,
@@ -12,7 +12,8 @@ LEFT JOIN runs USING (run_id)
 WHERE predictions.run_date IN (
     SELECT DISTINCT ledger.run_date
     FROM runs AS ledger
-    WHERE ledger.status = 'published' AND ledger.run_date < (SELECT run_date FROM run)
+    INNER JOIN run USING (job)
+    WHERE ledger.status = 'published' AND ledger.action = 'score' AND ledger.run_date < run.run_date
     ORDER BY ledger.run_date DESC
     LIMIT 7
 )

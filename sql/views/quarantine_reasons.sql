@@ -1,4 +1,4 @@
--- Why rows were kept out: one row for each run date and rule, with an example.
+-- Why rows are kept out, those apart that came back: one row for each run date and rule, with an example.
 SELECT
     run_date,
     split_part(reason, ': ', 1) AS rule,
@@ -6,6 +6,6 @@ SELECT
     count(*) AS "rows",
     min_by(file, (file, row_number)) AS example_file,
     min_by(row_number, (file, row_number)) AS example_row
-FROM (SELECT run_date, file, row_number, unnest(reasons) AS reason FROM quarantine)
+FROM (SELECT run_date, file, row_number, unnest(reasons) AS reason FROM quarantine WHERE resolved_by IS NULL)
 GROUP BY run_date, rule
 ORDER BY run_date DESC, "rows" DESC, rule

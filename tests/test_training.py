@@ -364,6 +364,7 @@ def test_the_shipped_bundles_are_the_ones_that_training_leaves(tmp_path: Path, r
     assert {bundle["model"] for bundle in result.json["bundles"]} == set(promised)
     for bundle in result.json["bundles"]:
         shipped = bundles.load(bundle["model"]).manifest
+        assert bundle["bytes"] < (6e6 if "words" in bundle["model"] or bundle["model"] == "known-artist" else 1e6)
         for split, (auroc, accuracy) in promised[bundle["model"]].items():
             measured = bundle["metrics"][split]
             assert measured["macro_auroc"]["mean"] >= auroc, (bundle["model"], split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import shlex
@@ -199,6 +200,19 @@ def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
         [airflow, "dags", "list-import-errors"], check=False, capture_output=True, text=True, env=home
     )
     assert "No data found" in listed.stdout, listed.stdout
+    codes = [row["code"] for row in CODES if row["code"]]
+    cleanup = [
+        tmp_path / "venv/bin/python",
+        ROOT / "tests/airflow_cleanup.py",
+        JOBS / "airflow/genrepipe_nightly.py",
+        tmp_path / "kubeconfig",
+    ]
+    cleaned = subprocess.run([*cleanup, *map(str, codes)], check=False, capture_output=True, text=True, env=home)
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert json.loads(cleaned.stdout.splitlines()[-1]) == {
+        **{str(code): "AirflowFailException" if code in FINAL else "AirflowException" for code in codes},
+        "66, opted in to skip": "AirflowSkipException",
+    }
     rendered = subprocess.run(
         [airflow, "tasks", "render", "genrepipe_nightly", "score", "2026-11-22"],
         check=False,

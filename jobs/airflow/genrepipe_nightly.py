@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.sdk import DAG
 from kubernetes.client import models as k8s
@@ -17,17 +17,22 @@ SKIP_LATE: list[int] = []  # [66]: a source that is not there skips the task
 
 
 class GenrepipePodOperator(KubernetesPodOperator):
-    """Fails at once where the exit code says that another attempt cannot help."""
+    """Fails at once, without another attempt, where the exit code says that none can help."""
 
-    def process_pod_deletion(self, pod, *, reraise=True):
-        """Look at the exit code before the pod goes."""
-        statuses = (pod.status.container_statuses or []) if pod and pod.status else []
-        codes = [
-            s.state.terminated.exit_code for s in statuses if s.name == self.base_container_name and s.state.terminated
-        ]
-        super().process_pod_deletion(pod, reraise=reraise)
-        if any(code in NO_RETRY for code in codes):
-            raise AirflowFailException(f"genrepipe ended with {codes}: another attempt cannot help")
+    def cleanup(self, pod, remote_pod, *args, **kwargs):
+        """Say of a failed pod whether it is worth another attempt."""
+        try:
+            super().cleanup(pod, remote_pod, *args, **kwargs)
+        except AirflowSkipException:
+            raise
+        except AirflowException as error:
+            for status in remote_pod.status.container_statuses or []:
+                ended = status.state and status.state.terminated
+                if status.name == self.base_container_name and ended and ended.exit_code in NO_RETRY:
+                    raise AirflowFailException(
+                        f"{error}\nExit code {ended.exit_code}: see jobs/exit_codes.yaml"
+                    ) from error
+            raise
 
 
 with DAG(
@@ -38,7 +43,7 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 6, "retry_delay": timedelta(minutes=10)},
     tags=["genrepipe"],
-):
+) as dag:
     GenrepipePodOperator(
         task_id="score",
         name="genrepipe",

@@ -39,9 +39,8 @@ LABEL org.opencontainers.image.title="genrepipe" \
 ENV PATH=/opt/genrepipe/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
-    ORT_DISABLE_TELEMETRY=1 \
-    GENREPIPE_SOURCE=/data/tracks.csv \
-    GENREPIPE_WAREHOUSE=/data/warehouse.duckdb
+    ORT_DISABLE_TELEMETRY=1
+# The nightly job reads tracks.csv and writes warehouse.duckdb where it runs.
 WORKDIR /data
 VOLUME /data
 # A number, so that Kubernetes can see that it is not root.

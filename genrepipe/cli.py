@@ -156,8 +156,9 @@ cli.add_command(explore)
 @cli.command()
 @click.option("--rows", type=click.IntRange(1), default=5000, show_default=True, help="How many tracks.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same table.")
+@click.option("--broken", type=click.IntRange(0), default=0, help="How many of them break the contract.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file: .csv or .parquet.")
-def sample(rows: int, seed: int, out: Path) -> None:
+def sample(rows: int, seed: int, broken: int, out: Path) -> None:
     """Make up a messy catalogue of tracks to try things on. Synthetic: invented artists and titles.
 
     \b
@@ -166,7 +167,7 @@ def sample(rows: int, seed: int, out: Path) -> None:
     """
     from genrepipe import samples
 
-    samples.write(rows, seed, out)
+    samples.write(rows, seed, out, broken)
     click.echo(f"{out}: {rows:,} synthetic tracks and the usual mess")
 
 

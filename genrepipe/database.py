@@ -301,10 +301,10 @@ def _ask(database: Database, statement: str) -> pl.DataFrame:
         cast = [_known(name, str(column[1])) for name, column in zip(names, columns, strict=True)]
         frame = database.frame(f"SELECT {', '.join(cast)} FROM ({bare}\n) AS t({', '.join(names)})")
     except duckdb.Error as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        raise UsageError(
-            f"The query failed: {lines[0]}", "Ask for columns with: DESCRIBE predictions_latest"
-        ) from error
+        words = str(error).partition("\nLINE ")[0].split()
+        missing = isinstance(error, duckdb.CatalogException)
+        remedy = "SHOW TABLES lists the tables" if missing else "DESCRIBE predictions_latest names a table's columns"
+        raise UsageError(f"The query failed: {' '.join(words).rstrip('.!?')}", remedy) from error
     for name, column in zip(names, columns, strict=True):
         if column[1] == "HUGEINT":  # a sum of whole numbers; one that is too large stays text
             with suppress(pl.exceptions.InvalidOperationError):

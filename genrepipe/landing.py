@@ -169,6 +169,7 @@ def _land_part(database: Database, part: Part, source: Source, *, first: bool) -
     database.execute("INSERT INTO files VALUES (?, ?, ?)", [part.name, before, landed])
     if part.kind == "csv":
         parts.keep_unparsed(database, part)
+        parts.refuse_cut(database, part, landed)
         swallowed = f"SELECT rowid - {before} + 1 FROM landed WHERE rowid >= {before} AND list_contains(broken_rules, {literal(SWALLOWED)})"
         parts.refuse_swallowed(database, part, len(header), swallowed)
     used = {at for at in positions.values() if at is not None}

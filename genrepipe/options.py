@@ -39,8 +39,10 @@ MAP = click.option(
 WAREHOUSE = click.option(
     "--warehouse",
     type=click.Path(path_type=Path),
-    required=True,
+    default=Path("warehouse.duckdb"),
+    show_default=True,
     envvar="GENREPIPE_WAREHOUSE",
+    show_envvar=True,
     help="The DuckDB file that people query.",
 )
 

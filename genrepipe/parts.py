@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from genrepipe import sources
 from genrepipe.contracts import identifier, literal
-from genrepipe.errors import SourceShapeError, UsageError
+from genrepipe.errors import SourceShapeError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,4 +218,24 @@ def refuse_swallowed(database: Database, part: Part, columns: int, swallowed: st
         raise SourceShapeError(
             f"{part.name}: a quote that opens in row {row:,} is not closed and swallows the rows after it",
             "Correct the quotes, or export again with every quote in a cell doubled",
+        )
+
+
+def refuse_cut(database: Database, part: Part, landed: int) -> None:
+    """Stop where a plain CSV file ends within its last row, with no line end after it; ``landed`` of its rows were read.
+
+    Raises
+    ------
+    StorageError
+        It does.
+    """
+    if part.path.suffix in {".gz", ".zst"} or sources.ends_in_line_end(part.path):
+        return
+    last = database.rows(
+        "SELECT max(row_number), max_by(landed_before, row_number), max_by(reason, row_number) FROM unparsed WHERE file = ?",
+        [part.name],
+    )[0]
+    if last[0] is not None and last[1] >= landed and last[2] == PARSE_FAILURES["MISSING COLUMNS"]:
+        raise StorageError(
+            f"{part.name} ends within row {last[0]:,}", "It may be cut short or still be written: deliver it again"
         )

@@ -94,7 +94,7 @@ def export(database: Database, run_date: date, out: Path, job: str | None = None
     Raises
     ------
     UsageError
-        The file is there already: it may hold corrections, or be something else.
+        No row is open, or the file is there already: it may hold corrections, or be something else.
     StorageError
         The file cannot be written.
     """
@@ -104,6 +104,8 @@ def export(database: Database, run_date: date, out: Path, job: str | None = None
         "AND resolved_by IS NULL AND job = coalesce(?, job) ORDER BY file, row_number",
         [run_date, job],
     )
+    if not rows:
+        raise UsageError(f"No row of {run_date} is open", "List what is: genrepipe quarantine list")
     try:
         with out.open("x", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

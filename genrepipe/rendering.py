@@ -63,8 +63,15 @@ def backfill_text(result: dict[str, Any]) -> str:
 
 
 def rollback_text(result: dict[str, Any]) -> str:
-    """Say which run's generation is served now."""
-    return f"{result['warehouse']} is as run {result['to_run']} left it; run {result['from_run']} is undone, and once more would bring it back"
+    """Say what is undone, and what is served now."""
+    to = result["to"]
+    lines = [
+        f"{result['warehouse']} is as run {to['run_id']} of {to['run_date']} left it"
+        if to
+        else f"{result['warehouse']} holds no run"
+    ]
+    lines += [f"  undone: {done['action']} {done['run_date']}, run {done['run_id']}" for done in result["undone"]]
+    return "\n".join([*lines, "once more brings it back"])
 
 
 def missing_text(result: dict[str, Any]) -> str:

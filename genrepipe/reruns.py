@@ -87,13 +87,22 @@ def backfill(
 
 
 def missing(path: Path, first: str, last: str, job: str | None) -> dict[str, Any]:
-    """Return the dates without a published run, of any job or of one."""
+    """Return the dates without a published run, of any job or of one.
+
+    Raises
+    ------
+    UsageError
+        A date is none, or the ledger does not know the job.
+    """
     wanted = days(first, last)
     with warehouse.reading(path, resources.plan()) as database:
         found = database.rows(
             "SELECT DISTINCT run_date FROM runs WHERE status = 'published' AND action = 'score' AND job = coalesce(?, job)",
             [job],
         )
+        jobs_known = {name for (name,) in database.rows("SELECT DISTINCT job FROM runs WHERE action = 'score'")}
+    if job is not None and job not in jobs_known:
+        raise UsageError(f"No run of job {job!r} is in the ledger", f"Jobs: {', '.join(sorted(jobs_known))}")
     published = {day.isoformat() for (day,) in found}
     return {"status": "listed", "missing": [day for day in wanted if day not in published], "dates": len(wanted)}
 
@@ -114,19 +123,29 @@ def rollback(path: Path) -> dict[str, Any]:
             if current is None or not files.previous.exists():
                 raise WarehouseUnusable(f"{path} has no generation before", "Only a published run leaves one")
             warehouse.require(current)
-            left = _last_run(current)
+            left = _published(current)
             database = files.begin()
             warehouse.lay_out(database)
             warehouse.restore(database, files.previous, plan)
-            back = _last_run(database)
+            back = _published(database)
+            undone = [done for done in left if done not in back]
+            last = back[-1] if back else None
             with database.transaction():
-                runs.enter(database, runs.line(run, "published", error=f"Rolled back from run {left} to run {back}."))
+                said = f"Rolled back to run {last['run_id'] if last else None}; undone: {', '.join(done['run_id'] for done in undone)}."
+                runs.enter(database, runs.line(run, "published", error=said))
             files.publish(database)
-    return {"status": "rolled back", "run_id": run.run_id, "warehouse": str(path), "from_run": left, "to_run": back}
+    return {"status": "rolled back", "run_id": run.run_id, "warehouse": str(path), "to": last, "undone": undone}
 
 
-def _last_run(database: Database) -> str | None:
-    return database.value("SELECT run_id FROM runs ORDER BY finished_at DESC LIMIT 1")  # type: ignore[no-any-return]
+def _published(database: Database) -> list[dict[str, str]]:
+    """Return what was published, the oldest first."""
+    rows = database.rows(
+        "SELECT run_id, run_date, action, job FROM runs WHERE status = 'published' ORDER BY finished_at"
+    )
+    return [
+        {"run_id": run_id, "run_date": day.isoformat(), "action": action, "job": job}
+        for run_id, day, action, job in rows
+    ]
 
 
 def replay(path: Path, exported: Path, run_date: str, own: Path | None, say: Reporter | None = None) -> dict[str, Any]:
@@ -204,7 +223,10 @@ def verify(path: Path, run_id: str, own: Path | None) -> dict[str, Any]:
                 [run_id],
             )
             if not rows:
-                raise UsageError(f"There is no published run {run_id}", "See SELECT run_id FROM run_history")
+                raise UsageError(
+                    f"There is no published scoring run {run_id}",
+                    "See SELECT run_id FROM run_history WHERE action = 'score'; a replay stands beside the run of its date",
+                )
             day, sha256, folder, name, names, fingerprint, read_as, finished = rows[0]
             later = database.value(
                 "SELECT count(*) FROM runs WHERE status = 'published' AND finished_at > ?", [finished]

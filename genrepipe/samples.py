@@ -142,8 +142,14 @@ _TAILS = (
 )
 
 
-def make(rows: int, seed: int) -> pl.DataFrame:
-    """Return a synthetic source table of text columns, one row for each of ``rows`` tracks plus the empty ones."""
+BROKEN = {"popularity": "999", "key": "H", "energy": "loud"}  # cells that no contract lets through
+
+
+def make(rows: int, seed: int, broken: int = 0) -> pl.DataFrame:
+    """Return a synthetic source table of text columns, one row for each of ``rows`` tracks plus the empty ones.
+
+    So many of the tracks are ``broken``: a cell of theirs breaks the contract.
+    """
     rng = np.random.default_rng(seed)
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
     genres = list(facts["genres"])
@@ -183,10 +189,19 @@ def make(rows: int, seed: int) -> pl.DataFrame:
     )
     order = rng.permutation(rows + len(empty))
     columns = [name for name in contracts.load("source_tracks").table.columns if name != "quarantine_id"]
-    return pl.concat([table, empty])[order].select(columns)
+    return _broken(pl.concat([table, empty])[order].select(columns), broken, rng)
 
 
-def write(rows: int, seed: int, out: Path) -> None:
+def _broken(table: pl.DataFrame, count: int, rng: np.random.Generator) -> pl.DataFrame:
+    tracks = np.flatnonzero(table["instance_id"].is_not_null().to_numpy())
+    chosen = rng.choice(tracks, min(count, len(tracks)), replace=False)
+    for number, (column, cell) in enumerate(BROKEN.items()):
+        here = pl.Series(np.isin(np.arange(len(table)), chosen[number :: len(BROKEN)]))
+        table = table.with_columns(pl.when(here).then(pl.lit(cell)).otherwise(pl.col(column)).alias(column))
+    return table
+
+
+def write(rows: int, seed: int, out: Path, broken: int = 0) -> None:
     """Write a synthetic source table as CSV or Parquet, by the name of the file.
 
     Raises
@@ -198,7 +213,7 @@ def write(rows: int, seed: int, out: Path) -> None:
     """
     if out.suffix not in {".csv", ".parquet"}:
         raise UsageError(f"{out}: neither .csv nor .parquet", "Name the file by its kind")
-    table = make(rows, seed)
+    table = make(rows, seed, broken)
     try:
         if out.suffix == ".csv":
             table.write_csv(out)

@@ -104,6 +104,13 @@ def load(
     return _load(path, flags, environment)[0]
 
 
+def shipped_names() -> list[str]:
+    """Return the names of the jobs that ship."""
+    return [
+        file.stem for file in assets.shipped("jobs").glob("*.yaml") if "\njob: " in file.read_text(encoding="utf-8")
+    ]
+
+
 def explain(path: Path, flags: Mapping[str, str] | None = None) -> list[Origin]:
     """Return every key of a job, its value in force and where that comes from; secrets are not shown."""
     job, origins = _load(path, flags, None)
@@ -120,6 +127,8 @@ def _load(
     shipped = assets.shipped("jobs") / f"{path}.yaml"
     if not path.suffix and not path.exists() and shipped.is_file():
         path = shipped
+    if not path.suffix and not path.exists() and (close := nearest(str(path), shipped_names())):
+        raise UsageError(f"There is no job {str(path)!r}", f"Did you mean {close}?")
     values = _read(path)
     kind = KINDS.get(str(values.get("job")))
     if kind is None:
@@ -147,10 +156,10 @@ def _load(
         return kind.model_validate(values), origins
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ConfigurationError(
-            f"{path}: {where}: {first['msg']}", f"Correct that key, or set {PREFIX}{str(first['loc'][0]).upper()}"
-        ) from error
+        where, origin = ".".join(map(str, first["loc"])), origins.get(str(first["loc"][0]), str(path))
+        if origin == "--set":
+            raise UsageError(f"--set {where}: {first['msg']}", "Correct the value") from error
+        raise ConfigurationError(f"{origin}: {where}: {first['msg']}", "Correct that value") from error
 
 
 def _mounted(path: Path, name: str) -> str:

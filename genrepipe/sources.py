@@ -280,6 +280,13 @@ def lone_returns(path: Path) -> bool:
         return b"\r" in file.read(1 << 18).replace(b"\r\n", b"")
 
 
+def ends_in_line_end(path: Path) -> bool:
+    """Tell whether a file's last byte ends a line; one of UTF-16 or UTF-8 alike."""
+    with path.open("rb") as file:
+        file.seek(-min(2, path.stat().st_size), 2)
+        return file.read().rstrip(b"\0").endswith((b"\n", b"\r"))
+
+
 def with_line_feeds(path: Path, out: BinaryIO) -> None:
     """Copy a CSV file, unpacked, with every line ending in a line feed."""
     kept = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -121,9 +122,11 @@ def lay_out(database: Database) -> None:
 
 
 def _describe_view(database: Database, view: str) -> None:
-    """Comment a view by the first line of its file, and those of its columns that a table has by what that table's contract says."""
-    database.execute(f"COMMENT ON VIEW {view} IS {literal(_first_comment(assets.sql(f'views/{view}')))}")
+    """Comment a view by the first line of its file, and its columns by lines such as ``-- share: …``, or as a table's contract does."""
+    text = assets.sql(f"views/{view}")
+    database.execute(f"COMMENT ON VIEW {view} IS {literal(_first_comment(text))}")
     known = {column.name: column.description for table in reversed(_tables()) for column in table.properties}
+    known |= dict(re.findall(r"^-- (\w+): (.+)$", text, re.MULTILINE))
     for (name,) in database.rows("SELECT column_name FROM duckdb_columns() WHERE table_name = ?", [view]):
         if name in known:
             database.execute(f"COMMENT ON COLUMN {view}.{identifier(name)} IS {literal(known[name])}")

@@ -335,7 +335,7 @@ def test_a_warehouse_that_another_process_has_open(tmp_path: Path, sample: Path,
     ("arguments", "code", "said"),
     [
         (("score",), 64, "Missing argument"),
-        (("score", "{sample}"), 64, "--warehouse"),
+        (("sample", "--rows", "3"), 64, "--out"),
         (("scor", "x"), 64, "Did you mean score?"),
         (("score", "{sample}", "--warehouse", "w.duckdb", "--run-date", "yesterday"), 64, "is not a date"),
         (

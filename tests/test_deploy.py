@@ -94,6 +94,8 @@ def test_the_config_map_is_a_job_file(tmp_path: Path) -> None:
     job = settings.load(tmp_path / "score_nightly.yaml", environment={})
     assert isinstance(job, settings.ScoreJob)
     assert str(job.warehouse).startswith("/data/")
+    # nothing that the image sets stands before what the ConfigMap says
+    assert "GENREPIPE_" not in (ROOT / "Dockerfile").read_text()
 
 
 def test_systemd_does_not_restart_on_the_codes_that_cannot_mend() -> None:

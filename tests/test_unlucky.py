@@ -134,6 +134,8 @@ def test_an_export_overwrites_no_file(warehouse: Path, day: tuple[Path, Path]) -
         result = genrepipe("quarantine", "export", "--run-date", DAY, "--out", there, "--warehouse", warehouse)
         assert result.code == 64
         assert "is there already" in result.error
+    nowhere = genrepipe("quarantine", "export", "--run-date", DAY, "--out", "/no/where.csv", "--warehouse", warehouse)
+    assert nowhere.code == 74
     assert len(ask(warehouse, "FROM predictions")) == 60
 
 
@@ -198,6 +200,35 @@ def test_a_dry_run_finds_what_a_run_would_and_the_evidence_names_the_flips(tmp_p
     assert genrepipe(*command).code == 70
     assert len(ask(warehouse, f"FROM flips WHERE run_date = '{NEXT}'")) == 40  # a retry does not pile them up
     assert genrepipe("rollback", "--warehouse", warehouse).code == 78  # evidence is no generation to go back from
+
+
+def test_a_rollback_names_what_it_undoes_refused_nights_apart(tmp_path: Path, warehouse: Path) -> None:
+    source = write_csv(tmp_path / "t.csv", tracks(40))
+    first, second = (score(source, warehouse, day)["run_id"] for day in ("2026-11-18", "2026-11-19"))
+    broken = write_csv(tmp_path / "b.csv", tracks(40, energy="7"))
+    assert genrepipe("score", broken, "--warehouse", warehouse, "--run-date", DAY).code == 65
+    result = genrepipe("rollback", "--warehouse", warehouse)
+    assert result.out.splitlines()[0].endswith(f"is as run {first} of 2026-11-18 left it")
+    assert result.out.splitlines()[1] == f"  undone: score 2026-11-19, run {second}"
+    assert len(ask(warehouse, "FROM predictions")) == 40
+
+
+@pytest.mark.parametrize(("end", "code"), [("", 74), ("\n", 0)])
+def test_a_file_that_ends_within_its_last_row_is_not_whole(
+    tmp_path: Path, warehouse: Path, end: str, code: int
+) -> None:
+    source = write_csv(tmp_path / "t.csv", tracks(60))
+    source.write_text(source.read_text().rstrip()[:-100] + end)
+    result = genrepipe("score", source, "--warehouse", warehouse)
+    assert result.code == code
+    assert (code == 0) or "ends within row 60" in result.error
+
+
+def test_a_broken_sample_has_something_to_quarantine(tmp_path: Path, warehouse: Path) -> None:
+    assert genrepipe("sample", "--rows", 500, "--broken", 7, "--out", tmp_path / "s.csv").code == 0
+    assert score(tmp_path / "s.csv", warehouse)["quarantined"] == 7
+    rules = {row["rule"]: row["rows"] for row in ask(warehouse, "FROM quarantine_reasons")}
+    assert rules == {"popularity.maximum": 3, "key.oneOf": 2, "energy.readable": 2}
 
 
 def test_validate_stops_where_a_run_would(tmp_path: Path) -> None:
@@ -300,7 +331,7 @@ def test_a_message_stays_a_line_whatever_the_header(tmp_path: Path, warehouse: P
         ("run_date=2026-02-30", "'2026-02-30' is not a date"),
         ("limits={flipped_percent: -1}", "flipped_percent is -1"),
         ("limits={flipped_percent: .nan}", "flipped_percent is nan"),
-        ("keep_days=99999999999", "keep_days"),
+        ("keep_days=99999999999", "--set keep_days"),
     ],
 )
 def test_settings_are_taken_as_they_stand(tmp_path: Path, setting: str, said: str) -> None:
@@ -434,8 +465,11 @@ def test_views_and_their_columns_are_described(scored: Path) -> None:
     views = ask(scored, "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal")
     assert len(views) == 5
     assert all(row["comment"] for row in views)
-    columns = ask(scored, "SELECT comment FROM duckdb_columns() WHERE table_name = 'predictions_latest'")
-    assert all(row["comment"] for row in columns)
+    names = ", ".join(f"'{row['view_name']}'" for row in views)
+    columns = ask(
+        scored, f"SELECT table_name, column_name, comment FROM duckdb_columns() WHERE table_name IN ({names})"
+    )
+    assert [row for row in columns if not row["comment"]] == []
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from kubernetes.client import models as k8s
 
+IMAGE = "genrepipe:0.1.0"
 NO_RETRY = [64, 65, 70, 78]
 SKIP_LATE: list[int] = []  # [66]: a source that is not there skips the task
 
@@ -47,8 +48,8 @@ with DAG(
     GenrepipePodOperator(
         task_id="score",
         name="genrepipe",
-        image="genrepipe:0.1.0",
-        arguments=["run", "score_nightly", "--set", "run_date={{ ds }}"],
+        image=IMAGE,
+        arguments=["run", "score_nightly", "--set", "run_date={{ ds }}", "--set", "keep_days=90"],
         skip_on_exit_code=SKIP_LATE,
         volumes=[
             k8s.V1Volume(
@@ -57,5 +58,9 @@ with DAG(
             ),
         ],
         volume_mounts=[k8s.V1VolumeMount(name="data", mount_path="/data")],
+        security_context=k8s.V1PodSecurityContext(run_as_non_root=True, run_as_user=10001, fs_group=10001),
+        container_resources=k8s.V1ResourceRequirements(
+            requests={"cpu": "1", "memory": "1Gi"}, limits={"cpu": "2", "memory": "2Gi"}
+        ),
         on_finish_action="delete_pod",
     )

@@ -1,4 +1,7 @@
 -- How the predicted genres are distributed on each run date.
+-- tracks: Number of tracks with that genre.
+-- share: Their share of the run date's tracks.
+-- mean_probability: Mean of the probability of that genre over them.
 SELECT
     run_date,
     genre,

@@ -1,4 +1,6 @@
 -- One row for each track, run date and genre.
+-- genre: One of the ten genres.
+-- probability: The track's probability of it.
 SELECT *
 FROM (
     UNPIVOT (SELECT run_date, track_id, artist_name, track_name, unnest(probabilities) FROM predictions)

@@ -1,4 +1,9 @@
 -- Why rows are kept out, those apart that came back: one row for each run date and rule, with an example.
+-- rule: The contract's rule, as column.rule.
+-- reason: The same as a sentence.
+-- rows: How many rows break it.
+-- example_file: File of the first of them.
+-- example_row: Row number of it there.
 SELECT
     run_date,
     split_part(reason, ': ', 1) AS rule,

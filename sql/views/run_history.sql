@@ -2,6 +2,7 @@
 SELECT
     run_date,
     job,
+    action,
     status,
     model,
     model_version,

@@ -22,6 +22,12 @@ class Reporter(Protocol):
     def note(self, event: str, **facts: Any) -> None:
         """Say something once."""
 
+    def warn(self, check: str, **facts: Any) -> None:
+        """Warn of what does not stop the run."""
+
+    def fail(self, error: str, exit_code: int) -> None:
+        """Say why the run ends without predictions; the process says it too, at its end."""
+
     def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
         """Say how far a stage is."""
 
@@ -36,6 +42,12 @@ class Silent:
         """Say nothing."""
 
     def note(self, event: str, **facts: Any) -> None:
+        """Say nothing."""
+
+    def warn(self, check: str, **facts: Any) -> None:
+        """Say nothing."""
+
+    def fail(self, error: str, exit_code: int) -> None:
         """Say nothing."""
 
     def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
@@ -83,6 +95,14 @@ class LogLines:
         """Write one line."""
         self._log.info(event, **facts)
 
+    def warn(self, check: str, **facts: Any) -> None:
+        """Write one line, of level warning."""
+        self._log.warning("warning", check=check, **facts)
+
+    def fail(self, error: str, exit_code: int) -> None:
+        """Write one line, of level error."""
+        self._log.error("failed", error=error, exit_code=exit_code)
+
     def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
         """Write one line at the end of a stage."""
         if done >= total:
@@ -112,6 +132,13 @@ class Bars:
         """Print one line above the bars."""
         said = " ".join(f"{key}={value}" for key, value in facts.items())
         self._bars.console.print(f"{event} {said}".rstrip(), markup=False, highlight=False)
+
+    def warn(self, check: str, **facts: Any) -> None:
+        """Print one line above the bars."""
+        self.note("warning", check=check, **facts)
+
+    def fail(self, error: str, exit_code: int) -> None:
+        """Say nothing: the last line of the process says it."""
 
     def progress(self, stage: str, done: float, total: float, **facts: Any) -> None:
         """Move a stage's bar."""

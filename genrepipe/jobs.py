@@ -55,7 +55,7 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
     """
     with interrupts.deferred():
         say = say or Silent()
-        run = Run(request.job, runs.parse_date(request.run_date), request.action)
+        run = Run(request.job, runs.parse_date(request.run_date), request.action, request.run_id or runs.new_id())
         say.begin(run.run_id, run.job, run.run_date.isoformat())
         plan = resources.plan()
         run.enter("bundle", say)

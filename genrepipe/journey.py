@@ -60,6 +60,7 @@ class ScoreRequest:
     bundles: Path | None = None
     action: str = "score"  # or replay: corrected rows of the quarantine join the run date's predictions
     shown_as: str | None = None  # what messages and the ledger call the source, where that is a copy
+    run_id: str | None = None  # chosen by who tells of the run before it begins
 
 
 @dataclass
@@ -174,9 +175,7 @@ def _judge(journey: Journey, database: Database, before: Database | None, histog
     journey.found += verdicts.of_audits(database)
     for verdict in journey.found:
         if verdict.word == "warning":
-            journey.say.note(
-                "warning", check=verdict.name, observed=round(verdict.observed, 4), allowed=verdict.allowed
-            )
+            journey.say.warn(verdict.name, observed=round(verdict.observed, 4), allowed=verdict.allowed)
     try:
         verdicts.refuse_output(journey.found)
     except OutputBroken:
@@ -225,7 +224,7 @@ def keep_evidence(journey: Journey, database: Database, error: Exception) -> Non
         runs.enter(database, runs.line(run, **facts))
 
 
-def ending(error: Exception) -> dict[str, Any]:
+def ending(error: BaseException) -> dict[str, Any]:
     """Return what the ledger says of a run that ended with this error."""
     status = "failed"
     if isinstance(error, ContractBroken | OutputBroken):

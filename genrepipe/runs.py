@@ -42,6 +42,11 @@ def parse_date(text: str | None) -> date:
     return found
 
 
+def new_id() -> str:
+    """Return a new run's id: the time in UTC, which sorts, and six random hexadecimal digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(3)}"
+
+
 @dataclass(frozen=True)
 class Run:
     """One execution of a job for one business date."""
@@ -49,7 +54,7 @@ class Run:
     job: str
     run_date: date
     action: str = "score"
-    run_id: str = field(default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(3)}")
+    run_id: str = field(default_factory=new_id)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     clock: float = field(default_factory=time.perf_counter)
     stages: dict[str, float] = field(default_factory=dict)

@@ -1,22 +1,21 @@
 """What others learn of a run while nobody watches: metrics, lineage events, a dead man's switch.
 
-None of it can fail a run: what cannot be delivered is a warning in the log. Addresses may hold secrets, so a log line
-names no more than their host.
+None of it can fail a run, or hold it up for long: what cannot be delivered is a warning in the log. Addresses may hold
+secrets, so a log line names no more than their host.
 """
 
 from __future__ import annotations
 
-import os
+import threading
+import time
 import urllib.request
-import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from genrepipe import __version__, contracts
-from genrepipe.errors import GenrepipeError, Interrupted
+from genrepipe import interrupts, lineage, runs
+from genrepipe.journey import ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +24,9 @@ if TYPE_CHECKING:
     from genrepipe.console import Reporter
     from genrepipe.jobs import ScoreRequest
 
-PING_SECONDS = 5
-NAMESPACE = "genrepipe"
+PATIENCE = 5.0  # seconds for each delivery
+LAST_PATIENCE = 1.0  # the same once a signal came: it promises an end within 5 s
+EVENTS = {"interrupted": "ABORT"}  # of OpenLineage, by how a run ended; else FAIL
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,51 @@ class Telemetry:
 
 def followed(telemetry: Telemetry, request: ScoreRequest, score: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """Run a scoring job, and tell of its start and of how it ended."""
-    identity = str(uuid.uuid4())
+    request = replace(request, run_id=runs.new_id())
+    day = request.run_date or datetime.now(UTC).date().isoformat()
+    telemetry.say.begin(str(request.run_id), request.job, day)
     _ping(telemetry, telemetry.ping_start)
-    _lineage(telemetry, request, "START", identity, None)
+    _lineage(telemetry, "START", request, day)
     try:
         result = score(request, telemetry.say)
     except BaseException as error:
-        code = error.exit_code if isinstance(error, GenrepipeError) else 70
-        _metrics(telemetry, request, None, code)
-        _lineage(telemetry, request, "ABORT" if isinstance(error, Interrupted) else "FAIL", identity, None)
+        end = ending(error)
+        telemetry.say.fail(end["error"], end["exit_code"])
+        _metrics(telemetry, request, None, end["exit_code"])
+        _lineage(telemetry, EVENTS.get(end["status"], "FAIL"), request, day, error=end["error"])
         _ping(telemetry, telemetry.ping_failure)
         raise
     _metrics(telemetry, request, result, 0)
-    _lineage(telemetry, request, "COMPLETE", identity, result)
+    _lineage(telemetry, "COMPLETE", request, day, predicted=result["predicted"])
     _ping(telemetry, telemetry.ping_success)
     return result
+
+
+def _deliver(telemetry: Telemetry, check: str, send: Callable[[], object], **facts: Any) -> None:
+    """Send something, and wait for it no longer than it is worth.
+
+    In a thread, since the timeouts of sockets are those of one packet, and the clients of others try again and again.
+    """
+    failed: list[str] = []
+
+    def attempt() -> None:
+        try:
+            send()
+        except Exception as error:  # noqa: BLE001  whatever a client or the network does, the run counts
+            failed.append(type(error).__name__)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    patience = PATIENCE if interrupts.received() is None else LAST_PATIENCE
+    until = time.monotonic() + patience
+    while thread.is_alive() and time.monotonic() < until:
+        thread.join(0.02)
+        if patience == PATIENCE and interrupts.received() is not None:
+            break
+    if thread.is_alive():
+        failed.append("no answer in time")
+    if failed:
+        telemetry.say.warn(check, error=failed[0], **facts)
 
 
 def _ping(telemetry: Telemetry, url: str | None) -> None:
@@ -68,10 +98,37 @@ def _ping(telemetry: Telemetry, url: str | None) -> None:
         host = urlsplit(url).hostname
         if urlsplit(url).scheme not in {"http", "https"}:
             raise ValueError("not an http address")
-        with urllib.request.urlopen(url, timeout=PING_SECONDS):  # noqa: S310  its scheme is one of two
+    except ValueError as error:
+        telemetry.say.warn("ping", error=type(error).__name__, host=host)
+        return
+
+    def send() -> None:
+        with urllib.request.urlopen(url, timeout=2 * PATIENCE):  # noqa: S310  its scheme is one of two
             pass
-    except (OSError, ValueError, HTTPException) as error:
-        telemetry.say.note("warning", check="ping", host=host, error=type(error).__name__)
+
+    _deliver(telemetry, "ping", send, host=host)
+
+
+def _lineage(
+    telemetry: Telemetry,
+    kind: str,
+    request: ScoreRequest,
+    day: str,
+    predicted: int | None = None,
+    error: str | None = None,
+) -> None:
+    """Send one OpenLineage event to ``OPENLINEAGE_URL``, or append it to a file."""
+    if not lineage.wanted(telemetry.lineage_file):
+        return
+    if not lineage.installed():
+        if kind == "START":  # once is enough
+            telemetry.say.warn("lineage", error="not installed: pip install 'genrepipe[lineage]'")
+        return
+
+    def send() -> None:
+        lineage.client(telemetry.lineage_file).emit(lineage.event(kind, request, day, predicted, error))
+
+    _deliver(telemetry, "lineage", send)
 
 
 def _metrics(telemetry: Telemetry, request: ScoreRequest, result: dict[str, Any] | None, exit_code: int) -> None:
@@ -114,7 +171,7 @@ def _metrics(telemetry: Telemetry, request: ScoreRequest, result: dict[str, Any]
     try:
         write_to_textfile(str(telemetry.metrics_file), registry)
     except OSError as error:
-        telemetry.say.note("warning", check="metrics", error=str(error.strerror))
+        telemetry.say.warn("metrics", error=str(error.strerror))
 
 
 HELP = {
@@ -127,46 +184,3 @@ HELP = {
     "genrepipe_run_seconds": "How long the last run that published took.",
     "genrepipe_stage_seconds": "The same by stage.",
 }
-
-
-def _lineage(
-    telemetry: Telemetry, request: ScoreRequest, kind: str, identity: str, result: dict[str, Any] | None
-) -> None:
-    """Send one OpenLineage event to ``OPENLINEAGE_URL``, or append it to a file."""
-    if not os.environ.get("OPENLINEAGE_URL") and telemetry.lineage_file is None:
-        return
-    try:
-        from openlineage.client import OpenLineageClient  # noqa: PLC0415
-        from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, RunEvent, RunState  # noqa: PLC0415
-        from openlineage.client.event_v2 import Run as LineageRun  # noqa: PLC0415
-        from openlineage.client.facet_v2 import schema_dataset  # noqa: PLC0415
-        from openlineage.client.transport.file import FileConfig, FileTransport  # noqa: PLC0415
-    except ImportError:
-        telemetry.say.note("warning", check="lineage", error="not installed: pip install 'genrepipe[lineage]'")
-        return
-
-    def facet(contract: str) -> dict[str, Any]:
-        columns = contracts.load(contract).table.properties
-        fields = [schema_dataset.SchemaDatasetFacetFields(c.name, c.physicalType, c.description) for c in columns]
-        return {"schema": schema_dataset.SchemaDatasetFacet(fields=fields)}
-
-    try:
-        transport = None
-        if telemetry.lineage_file is not None:
-            transport = FileTransport(FileConfig(log_file_path=str(telemetry.lineage_file), append=True))
-        day = request.run_date or (result or {}).get("run_date") or datetime.now(UTC).date().isoformat()
-        event = RunEvent(
-            eventType=RunState[kind],
-            eventTime=datetime.now(UTC).isoformat(),
-            run=LineageRun(runId=identity),
-            job=Job(namespace=NAMESPACE, name=request.job),
-            inputs=[
-                InputDataset("file", named.replace("{run_date}", day), facets=facet("source_tracks"))
-                for named in request.source
-            ],
-            outputs=[OutputDataset("duckdb", f"{request.warehouse}/predictions", facets=facet("predictions"))],
-            producer=f"urn:genrepipe:{__version__}",
-        )
-        OpenLineageClient(transport=transport).emit(event)
-    except Exception as error:  # noqa: BLE001  whatever the client or the network does, the run counts
-        telemetry.say.note("warning", check="lineage", error=type(error).__name__)

@@ -101,6 +101,13 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("big") / "big.csv"
+    assert genrepipe("sample", "--rows", 20_000, "--seed", 3, "--out", path).code == 0
+    return path
+
+
+@pytest.fixture(scope="session")
 def scored(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     """A warehouse into which the sample was scored; only for reading."""
     warehouse = tmp_path_factory.mktemp("scored") / "warehouse.duckdb"

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 DAY = "2026-11-20"
 
 
-def score(source: object, warehouse: Path, day: str = DAY, *more: object) -> dict[str, Any]:
-    result = genrepipe("score", source, "--warehouse", warehouse, "--run-date", day, "--output", "json", *more)
+def score(source: object, warehouse: Path, day: str = DAY, *more: object, **environment: str) -> dict[str, Any]:
+    words = ("score", source, "--warehouse", warehouse, "--run-date", day, "--output", "json", *more)
+    result = genrepipe(*words, **environment)
     assert result.code == 0, result.err
     return result.json
 
@@ -43,10 +44,11 @@ def files(warehouse: Path) -> set[str]:
 
 
 @contextmanager
-def run_until(stage: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def run_until(stage: str, *arguments: object, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Start a run and stop its process, as a debugger would, where it says that a stage begins."""
     command = [sys.executable, "-m", "genrepipe", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    env = os.environ | environment
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("{") and json.loads(line).get("stage") == stage:
@@ -62,13 +64,6 @@ def go_on(process: subprocess.Popen[str]) -> tuple[int, str]:
     process.send_signal(signal.SIGCONT)
     _, err = process.communicate(timeout=120)
     return process.returncode, err
-
-
-@pytest.fixture(scope="module")
-def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("big") / "big.csv"
-    assert genrepipe("sample", "--rows", 20_000, "--seed", 3, "--out", path).code == 0
-    return path
 
 
 # Generations

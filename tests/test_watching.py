@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,7 +23,10 @@ from hypothesis import strategies as st
 
 from genrepipe import assets, bundles, drift, performance
 from tests.conftest import ask, genrepipe, track, tracks, write_csv
-from tests.test_operations import DAY, score
+from tests.test_operations import DAY, go_on, run_until, score
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 NEXT = "2026-11-21"
 CLASSICAL = {"energy": "0.02", "acousticness": "0.99", "instrumentalness": "0.9", "popularity": "20", "loudness": "-28"}
@@ -273,51 +282,125 @@ def test_metrics_are_a_prometheus_textfile_and_a_failure_keeps_the_last_success(
     assert second["genrepipe_last_run_timestamp_seconds"] > first["genrepipe_last_run_timestamp_seconds"]
 
 
-def test_lineage_events_name_datasets_and_their_columns(tmp_path: Path) -> None:
+@contextmanager
+def listening(answer: Callable[[BaseHTTPRequestHandler, bytes], None]) -> Iterator[str]:
+    """A server of its own thread that hands each request to ``answer``, and its address."""
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            answer(self, body)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_lineage_events_name_the_run_its_datasets_and_their_columns(tmp_path: Path) -> None:
     pytest.importorskip("openlineage.client", reason="lineage needs the extra: pip install 'genrepipe[lineage]'")
-    warehouse, source, events = (
-        tmp_path / "w.duckdb",
-        write_csv(tmp_path / "t.csv", tracks(5)),
-        tmp_path / "events.json",
-    )
-    score(source, warehouse, DAY, "--lineage-file", events)
-    write_csv(source, tracks(5, energy="7"))
-    assert genrepipe("score", source, "--warehouse", warehouse, "--lineage-file", events).code == 65
-    told = [json.loads(line) for line in events.read_text().splitlines()]
-    assert [event["eventType"] for event in told] == ["START", "COMPLETE", "START", "FAIL"]
-    assert told[0]["run"]["runId"] == told[1]["run"]["runId"] != told[2]["run"]["runId"]
-    fields = told[1]["outputs"][0]["facets"]["schema"]["fields"]
-    assert {"genre", "probability"} <= {column["name"] for column in fields}
-    assert told[1]["inputs"][0]["name"] == str(source)
+    write_csv(tmp_path / "t.csv", tracks(5))
+    words = ("score", "t.csv", "--warehouse", "w.duckdb", "--lineage-file", "events.json", "--run-date")
+    result = genrepipe(*words, DAY, "--output", "json", cwd=tmp_path)
+    write_csv(tmp_path / "t.csv", tracks(5, energy="7"))
+    assert genrepipe(*words, NEXT, cwd=tmp_path).code == 65
+    assert genrepipe(*words, "yesterday", cwd=tmp_path).code == 64
+    told = [json.loads(line) for line in (tmp_path / "events.json").read_text().splitlines()]
+    assert [event["eventType"] for event in told] == ["START", "COMPLETE", *["START", "FAIL"] * 2]
+    first, second = told[:2], told[2:4]
+    assert len({event["run"]["runId"] for event in told}) == 3
+    assert first[0]["run"]["runId"] == first[1]["run"]["runId"]
+    assert first[0]["run"]["facets"]["tags"]["tags"][0]["value"] == result.json["run_id"]
+    assert second[1]["run"]["facets"]["nominalTime"]["nominalStartTime"] == f"{NEXT}T00:00:00Z"
+    assert "break the contract" in second[1]["run"]["facets"]["errorMessage"]["message"]
+    (wrote,) = first[1]["outputs"]
+    assert {"genre", "probability"} <= {column["name"] for column in wrote["facets"]["schema"]["fields"]}
+    assert wrote["outputFacets"]["outputStatistics"]["rowCount"] == 5
+    assert wrote["name"] == f"{tmp_path}/w.duckdb/predictions"
+    assert first[1]["inputs"][0]["name"] == str(tmp_path / "t.csv")
+
+
+def test_lineage_events_are_sent_to_a_server(tmp_path: Path, big: Path) -> None:
+    pytest.importorskip("openlineage.client", reason="lineage needs the extra: pip install 'genrepipe[lineage]'")
+    told: list[dict[str, Any]] = []
+
+    def hear(request: BaseHTTPRequestHandler, body: bytes) -> None:
+        assert (request.command, request.path) == ("POST", "/api/v1/lineage")
+        told.append(json.loads(body))
+
+    warehouse = tmp_path / "w.duckdb"
+    with listening(hear) as address:
+        score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse, DAY, OPENLINEAGE_URL=address)
+        words = ("score", big, "--warehouse", warehouse, "--run-date", NEXT)
+        with run_until("scoring", *words, OPENLINEAGE_URL=address) as process:
+            process.terminate()
+            assert go_on(process)[0] == 143
+    assert [event["eventType"] for event in told] == ["START", "COMPLETE", "START", "ABORT"]
+
+
+@pytest.mark.parametrize("number", [0, signal.SIGTERM])
+def test_who_does_not_answer_holds_up_no_run(tmp_path: Path, number: int) -> None:
+    """A lineage server and a dead man's switch that take a call and say nothing, with and without a signal meanwhile."""
+    pytest.importorskip("openlineage.client", reason="lineage needs the extra: pip install 'genrepipe[lineage]'")
+    over, called = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        called.set()
+        over.wait()
+
+    source, warehouse = write_csv(tmp_path / "t.csv", tracks(5)), tmp_path / "w.duckdb"
+    with listening(hang) as address:
+        job = tmp_path / "j.yaml"
+        job.write_text(
+            f"job: score\nname: n\nsource: {source}\nwarehouse: {warehouse}\nping_start: {address}/a\nping_success: {address}/b\nping_failure: {address}/c\n"
+        )
+        command = [sys.executable, "-m", "genrepipe", "run", str(job)]
+        environment = os.environ | {"OPENLINEAGE_URL": address}
+        try:
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+                assert called.wait(60)
+                since = time.monotonic()
+                if number:
+                    process.send_signal(number)
+                _, err = process.communicate(timeout=120)
+                took = time.monotonic() - since
+        finally:
+            over.set()
+    assert process.returncode == (143 if number else 0), err
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    unheard = [line["check"] for line in lines if line.get("error") == "no answer in time"]
+    assert unheard == ["ping", "lineage", "lineage", "ping"]
+    if number:
+        assert took < 5
+    else:
+        assert took < 40  # four deliveries of 5 s and a run; the client alone would try for longer
 
 
 def test_a_dead_mans_switch_hears_of_start_and_end(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    class Listener(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Listener)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    source = write_csv(tmp_path / "t.csv", tracks(5))
-    job = tmp_path / "j.yaml"
-    job.write_text(
-        f"job: score\nname: n\nsource: {source}\nwarehouse: {tmp_path}/w.duckdb\nping_start: {address}/secret/start\n"
-        f"ping_success: {address}/ok\nping_failure: {address}/failed\n"
-    )
-    assert genrepipe("run", job).code == 0
-    assert genrepipe("run", job, "--set", "source=none.csv").code == 66
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(lambda request, _: asked.append(request.path)) as address:
+        source = write_csv(tmp_path / "t.csv", tracks(5))
+        job = tmp_path / "j.yaml"
+        job.write_text(
+            f"job: score\nname: n\nsource: {source}\nwarehouse: {tmp_path}/w.duckdb\nping_start: {address}/secret/start\n"
+            f"ping_success: {address}/ok\nping_failure: {address}/failed\n"
+        )
+        assert genrepipe("run", job).code == 0
+        assert genrepipe("run", job, "--set", "source=none.csv").code == 66
     assert asked == ["/secret/start", "/ok", "/secret/start", "/failed"]
     unheard = genrepipe("run", job, "--force")  # nobody listens any more, and the run counts
     assert unheard.code == 0
@@ -325,10 +408,27 @@ def test_a_dead_mans_switch_hears_of_start_and_end(tmp_path: Path) -> None:
     assert "secret" not in unheard.err
 
 
-def test_every_log_line_names_the_run(tmp_path: Path, sample: Path) -> None:
+def test_every_log_line_names_the_run_and_its_level(tmp_path: Path, sample: Path) -> None:
     result = genrepipe("score", sample, "--warehouse", tmp_path / "w.duckdb", "--output", "json")
     lines = [json.loads(line) for line in result.err.splitlines()]
     assert len(lines) > 8
     assert {line["run_id"] for line in lines} == {result.json["run_id"]}
     assert set(result.json["stages"]) == {line["stage"] for line in lines if line["event"] == "stage"}
     assert re.fullmatch(r"\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{6}", result.json["run_id"])
+    assert {line["level"] for line in lines if line["event"] != "warning"} == {"info"}
+
+
+def test_log_lines_say_what_is_a_warning_and_why_a_run_failed(tmp_path: Path) -> None:
+    """A collector reads the JSON lines alone, and looks at their level."""
+    source = write_csv(tmp_path / "t.csv", tracks(20, **CLASSICAL))
+    few = genrepipe("score", source, "--warehouse", tmp_path / "w.duckdb")
+    warned = [json.loads(line) for line in few.err.splitlines()]
+    assert {(line["event"], line["level"]) for line in warned} == {("stage", "info"), ("warning", "warning")} | {
+        (line["event"], "info") for line in warned if line["event"] not in {"stage", "warning"}
+    }
+    write_csv(source, tracks(20, energy="7"))
+    failed = genrepipe("score", source, "--warehouse", tmp_path / "w.duckdb")
+    last = json.loads([line for line in failed.err.splitlines() if line.startswith("{")][-1])
+    assert (last["event"], last["level"], last["exit_code"]) == ("failed", "error", 65)
+    assert failed.error == f"genrepipe: error: {last['error']}"
+    assert ask(tmp_path / "w.duckdb", f"SELECT status FROM runs WHERE run_id = '{last['run_id']}'") == [{"status": "refused"}]  # fmt: skip

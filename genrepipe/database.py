@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 STORAGE_VERSION = "v1.5.0"  # other tools of that release and later can open the file
 NOT_WAREHOUSES = {".csv", ".tsv", ".parquet", ".json", ".gz", ".zst"}
 MAGIC = b"DUCK"  # bytes 8 to 11 of a DuckDB file
+PYTHON_DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970
 # DuckDB stores rows in groups of this size; an insert of whole groups is written once, compressed, in parallel.
 ROW_GROUP = 122_880
 
@@ -298,8 +299,12 @@ def _ask(database: Database, statement: str) -> pl.DataFrame:
         bare = _without_end(statement)
         columns = database.rows(f"DESCRIBE ({bare}\n)")
         names = [f"c{i}" for i in range(len(columns))]
-        cast = [_known(name, str(column[1])) for name, column in zip(names, columns, strict=True)]
-        frame = database.frame(f"SELECT {', '.join(cast)} FROM ({bare}\n) AS t({', '.join(names)})")
+        cast = {name: _known(name, str(column[1])) for name, column in zip(names, columns, strict=True)}
+        ask = f" FROM ({bare}\n) AS t({', '.join(names)})"
+        frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
+        if beyond := _beyond(frame):
+            cast |= {name: f"{name}::VARCHAR AS {name}" for name in beyond}
+            frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
     except duckdb.Error as error:
         words = str(error).partition("\nLINE ")[0].split()
         missing = isinstance(error, duckdb.CatalogException)
@@ -324,6 +329,12 @@ def _without_end(statement: str) -> str:
             break
         end = offset
     return statement[:end]
+
+
+def _beyond(frame: pl.DataFrame) -> list[str]:
+    """Return the columns of dates or times that hold infinity, or a year that Python has not: they can be shown as text alone."""
+    temporal = frame.select(pl.selectors.date() | pl.selectors.datetime())
+    return [each.name for each in temporal if not each.dt.epoch("d").is_between(*PYTHON_DAYS).all()]
 
 
 def _known(name: str, kind: str) -> str:

@@ -220,6 +220,15 @@ def test_query_prints_every_form(scored: Path, output: str, start: bytes) -> Non
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("kind", ["DATE", "TIMESTAMP", "TIMESTAMPTZ"])
+@pytest.mark.parametrize("output", ["csv", "json", "table"])
+def test_query_shows_dates_that_python_has_not(scored: Path, kind: str, output: str) -> None:
+    sql = f"SELECT 'infinity'::{kind} AS a, DATE '2026-11-22' AS b, '-5000-01-01'::{kind} AS c, NULL::{kind} AS d"
+    done = genrepipe("query", sql, "--warehouse", scored, "--output", output)
+    assert (done.code, done.err) == (0, "")
+    assert all(word in done.out for word in ("infinity", "2026-11-22", "(BC)"))
+
+
 def test_validate_reports_by_rule_with_at_most_five_examples(tmp_path: Path) -> None:
     source = write_csv(tmp_path / "t.csv", [*tracks(9, energy="8"), *tracks(200)[10:]])
     result = genrepipe("validate", source, "--output", "json")

@@ -1,4 +1,4 @@
-"""Write requirements with hashes, for the image: ``python constraints/hashed.py`` (``make constraints`` calls it).
+"""Write requirements with hashes, for the image: ``python constraints/hashed.py [SET …]`` (``make constraints`` calls it).
 
 pip is asked what it would install for each Python and processor, by the versions in ``all.txt``; its report has the
 sha256 of each file. The files hold versions and hashes, and no addresses.
@@ -17,7 +17,14 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
 # torch's CPU build is at hand for one of them; the default build of the others brings gigabytes for GPUs.
 ONLY = {"train": ("3.11", "manylinux_2_28_x86_64")}
-SETS = {"build": ["hatchling"], "scoring": [""], "text": ["text"], "lineage": ["lineage"], "train": ["train"]}
+SETS = {
+    "build": ["hatchling"],
+    "scoring": [""],
+    "text": ["text"],
+    "lineage": ["lineage"],
+    "cloud": ["cloud"],
+    "train": ["train"],
+}
 
 
 def report(wanted: list[str], python: str, platform: str) -> list[tuple[str, str, str]]:
@@ -51,8 +58,9 @@ def requirements(extras: str) -> list[str]:
 
 
 def main() -> None:
-    """Write one file for each set."""
-    for name, wanted in SETS.items():
+    """Write one file for each set, or for those that are named."""
+    for name in sys.argv[1:] or SETS:
+        wanted = SETS[name]
         known: dict[tuple[str, str], dict[str, set[str]]] = {}
         names = wanted if name == "build" else requirements(wanted[0])
         for python in PYTHONS:

@@ -8,13 +8,18 @@ Handlers are set even for signals whose default would do: a process that is PID 
 from __future__ import annotations
 
 import signal
+import threading
+import time
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from genrepipe.errors import INTERRUPTED, Interrupted, Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
 
 _received: list[int] = []
 _stoppers: list[Callable[[], None]] = []
@@ -56,6 +61,36 @@ def check() -> None:
     error = received()
     if error is not None:
         raise error
+
+
+def heeding(call: Callable[[], T], seconds: float | None = None) -> T:
+    """Run what hears no signal, such as a wait for a network, in a thread, and leave it to itself where it takes too long.
+
+    Raises
+    ------
+    Interrupted
+        A signal came meanwhile.
+    TimeoutError
+        It did not end in time.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001  it is raised below
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    heard = len(_received)
+    until = None if seconds is None else time.monotonic() + seconds
+    while not outcome.done():
+        wait([outcome], 0.02)
+        if len(_received) > heard:
+            check()
+        if until is not None and time.monotonic() > until and not outcome.done():
+            raise TimeoutError
+    return outcome.result()
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from genrepipe.scoring import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from genrepipe.bundles import Bundle
@@ -53,14 +54,14 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
         Any class of the tree in ``errors``; no prediction was published. Where the run had begun to read, the ledger
         has a line, and the checks and the quarantine are there to look at.
     """
-    with interrupts.deferred():
+    with interrupts.deferred(), ExitStack() as opened:
         say = say or Silent()
         run = Run(request.job, runs.parse_date(request.run_date), request.action, request.run_id or runs.new_id())
         say.begin(run.run_id, run.job, run.run_date.isoformat())
         plan = resources.plan()
         run.enter("bundle", say)
         verdicts.known(request.limits)
-        source = _resolve(request.source, request.encoding, request.mapping, run)
+        source = opened.enter_context(_opened(request.source, request.encoding, request.mapping, run))
         if request.shown_as:
             source = replace(source, parts=tuple(replace(part, name=request.shown_as) for part in source.parts))
         bundle, scorer = _scorer(request.model, request.bundles, plan)
@@ -87,8 +88,7 @@ def validate(source: tuple[str, ...], encoding: str, mapping: dict[str, str]) ->
     Checks that compare with earlier runs pass, since no warehouse is looked at.
     """
     run = Run("validate", runs.parse_date(None))
-    with warehouse.open_memory(resources.plan()) as database:
-        resolved = _resolve(source, encoding, mapping, run)
+    with _opened(source, encoding, mapping, run) as resolved, warehouse.open_memory(resources.plan()) as database:
         arrival, notes = landing.land(database, resolved)
         catalogue.begin(database, run.run_id, run.run_date)
         database.table("clean/90_quarantined")
@@ -111,9 +111,11 @@ def validate(source: tuple[str, ...], encoding: str, mapping: dict[str, str]) ->
     }  # fmt: skip
 
 
-def _resolve(source: tuple[str, ...], encoding: str, mapping: dict[str, str], run: Run) -> Source:
+def _opened(
+    source: tuple[str, ...], encoding: str, mapping: dict[str, str], run: Run
+) -> AbstractContextManager[Source]:
     named = (argument.replace("{run_date}", run.run_date.isoformat()) for argument in source)
-    return sources.resolve(named, encoding=encoding, mapping=mapping)
+    return sources.opened(named, encoding=encoding, mapping=mapping)
 
 
 def _scorer(model: str | None, own: Path | None, plan: Plan) -> tuple[Bundle, Scorer]:

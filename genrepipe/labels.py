@@ -39,8 +39,7 @@ def take(path: Path, source: tuple[str, ...], encoding: str, mapping: dict[str, 
     SourceShapeError
         A column is missing, or nothing in the source is a label.
     """
-    wanted = sources.resolve(source, encoding=encoding, mapping=mapping)
-    with interrupts.deferred():
+    with interrupts.deferred(), sources.opened(source, encoding=encoding, mapping=mapping) as wanted:
         run = Run("labels", runs.parse_date(None), "labels")
         plan = resources.plan()
         with generations.locked(path, plan, run.identity()) as files:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrepipe import __version__, contracts
+from genrepipe import __version__, contracts, objects
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
@@ -74,7 +74,7 @@ def event(kind: str, request: ScoreRequest, run_date: str, predicted: int | None
         eventTime=datetime.now(UTC).isoformat(),
         run=Run(str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:genrepipe:run:{request.run_id}")), facets=of_run),
         job=Job(namespace=NAMESPACE, name=request.job),
-        inputs=[InputDataset("file", str(Path(name).absolute()), facets=facet("source_tracks")) for name in named],
+        inputs=[InputDataset(*_place(name), facets=facet("source_tracks")) for name in named],
         outputs=[
             OutputDataset(
                 "duckdb",
@@ -85,3 +85,10 @@ def event(kind: str, request: ScoreRequest, run_date: str, predicted: int | None
         ],
         producer=PRODUCER,
     )
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Return namespace and name of a source, as OpenLineage's naming of datasets wants them."""
+    if objects.named(name):
+        return objects.root(name), name.removeprefix(objects.root(name)).lstrip("/")
+    return "file", str(Path(name).absolute())

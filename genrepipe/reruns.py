@@ -20,6 +20,7 @@ from genrepipe import (
     interrupts,
     jobs,
     landing,
+    objects,
     quarantine,
     resources,
     runs,
@@ -238,11 +239,11 @@ def verify(path: Path, run_id: str, own: Path | None) -> dict[str, Any]:
             ]
             published = database.frame(f"SELECT {', '.join(columns)} FROM predictions WHERE run_id = ?", [run_id])
         how = json.loads(read_as or "{}")
-        places = (str(Path(how.get("folder", "")) / name) for name in names)
-        source = sources.resolve(places, encoding=how.get("encoding", "utf-8"), mapping=how.get("map", {}))
+        places = [each if objects.named(each) else str(Path(how.get("folder", "")) / each) for each in names]
+        opened = sources.opened(places, encoding=how.get("encoding", "utf-8"), mapping=how.get("map", {}))
         bundle = bundles.load(str(_bundle_of(sha256, folder, name, own)))
         run = Run("verify", day)
-        with warehouse.open_memory(plan, path) as memory:
+        with opened as source, warehouse.open_memory(plan, path) as memory:
             if landing.fingerprint(memory, source) != fingerprint:
                 raise SourceShapeError(
                     f"{', '.join(names)} is not what run {run_id} read", "Restore the files of that day"

@@ -1,4 +1,4 @@
-"""What is to be read: files, globs, folders and tables become an ordered list of parts.
+"""What is to be read: files, globs, folders, objects and tables become an ordered list of parts.
 
 Nothing here opens a database. A part is one CSV file, one Parquet file, or one table of a DuckDB file; the
 columns of each are matched to the contract's by name, without regard to case and surrounding space.
@@ -11,14 +11,17 @@ import gzip
 import hashlib
 import time
 import zlib
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
+from genrepipe import objects
 from genrepipe.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
+from genrepipe.objects import Copies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from genrepipe.contracts import Table
 
@@ -51,13 +54,28 @@ class Source:
     mapping: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolve(arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mapping[str, str] | None = None) -> Source:
+@contextmanager
+def opened(
+    arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mapping[str, str] | None = None
+) -> Iterator[Source]:
+    """Find the parts that the arguments name, see ``resolve``; objects of stores are copied to files meanwhile."""
+    with Copies() as copies:
+        yield resolve(arguments, encoding=encoding, mapping=mapping, copies=copies)
+
+
+def resolve(
+    arguments: Iterable[str],
+    *,
+    encoding: str = "utf-8",
+    mapping: Mapping[str, str] | None = None,
+    copies: Copies | None = None,
+) -> Source:
     """Find the parts that the arguments name, in their order; folders and globs in the order of names.
 
     Parameters
     ----------
     arguments
-        Paths of CSV or Parquet files, globs, folders, or ``file.duckdb::table``.
+        Paths of CSV or Parquet files, globs, folders, or ``file.duckdb::table``; with ``copies``, addresses of objects.
     encoding
         Encoding of the CSV files: utf-8 (with or without BOM), latin-1 or utf-16.
     mapping
@@ -73,22 +91,29 @@ def resolve(arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mappi
     encoding = encoding.lower()
     if encoding not in ENCODINGS:
         raise UsageError(f"The encoding {encoding!r} is not known", f"Use --encoding {', '.join(ENCODINGS)}")
-    parts = [part for argument in arguments for part in _parts_of(argument)]
+    parts = [part for argument in arguments for part in _parts_of(argument, copies)]
     if not parts:
         raise UsageError("No source was named", "Name a CSV or Parquet file, a folder, a glob or file.duckdb::table")
     return Source(tuple(dict.fromkeys(parts)), encoding, dict(mapping or {}))
 
 
-def _parts_of(argument: str) -> list[Part]:
+def _parts_of(argument: str, copies: Copies | None) -> list[Part]:
     if not argument.strip():
         raise UsageError("A source is an empty text", "Name a file, a folder, a glob or file.duckdb::table")
     if TABLE_MARK in argument:
         file, _, table = argument.rpartition(TABLE_MARK)
+        if objects.named(file):
+            raise UsageError(
+                f"{argument}: a table of a remote database is not read", "Copy the database to a file first"
+            )
         if not Path(file).is_file():
             raise SourceMissing(f"{file}: there is no such DuckDB file", "Check the path before the ::")
         return [Part(argument, "table", Path(file), table)]
-    if "://" in argument:
-        raise UsageError(f"{argument}: URLs are not read", "Mount or copy the object to a file first")
+    if objects.named(argument):
+        if copies is None:
+            raise UsageError(f"{argument}: addresses are not read here", "Copy the object to a file first")
+        fetched = copies.fetch(argument, lambda name: _kind(Path(name)) is not None)
+        return [replace(_file_part(path), name=address) for address, path in fetched]
     path = Path(argument)
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))

@@ -6,8 +6,6 @@ secrets, so a log line names no more than their host.
 
 from __future__ import annotations
 
-import threading
-import time
 import urllib.request
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from genrepipe import interrupts, lineage, runs
+from genrepipe.errors import Interrupted
 from genrepipe.journey import ending
 
 if TYPE_CHECKING:
@@ -64,30 +63,14 @@ def followed(telemetry: Telemetry, request: ScoreRequest, score: Callable[..., d
 
 
 def _deliver(telemetry: Telemetry, check: str, send: Callable[[], object], **facts: Any) -> None:
-    """Send something, and wait for it no longer than it is worth.
-
-    In a thread, since the timeouts of sockets are those of one packet, and the clients of others try again and again.
-    """
-    failed: list[str] = []
-
-    def attempt() -> None:
-        try:
-            send()
-        except Exception as error:  # noqa: BLE001  whatever a client or the network does, the run counts
-            failed.append(type(error).__name__)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
+    """Send something, and wait for it no longer than it is worth: clients of others try again and again."""
     patience = PATIENCE if interrupts.received() is None else LAST_PATIENCE
-    until = time.monotonic() + patience
-    while thread.is_alive() and time.monotonic() < until:
-        thread.join(0.02)
-        if patience == PATIENCE and interrupts.received() is not None:
-            break
-    if thread.is_alive():
-        failed.append("no answer in time")
-    if failed:
-        telemetry.say.warn(check, error=failed[0], **facts)
+    try:
+        interrupts.heeding(send, patience)
+    except (Interrupted, TimeoutError):  # where it is a signal, the run ends where it next looks
+        telemetry.say.warn(check, error="no answer in time", **facts)
+    except Exception as error:  # noqa: BLE001  whatever a client or the network does, the run counts
+        telemetry.say.warn(check, error=type(error).__name__, **facts)
 
 
 def _ping(telemetry: Telemetry, url: str | None) -> None:

@@ -38,7 +38,8 @@ def _prepare(
         names.ready()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    return bundle, recipe, dataset.load(sources.resolve(source, encoding=encoding, mapping=mapping), resources.plan())
+    with sources.opened(source, encoding=encoding, mapping=mapping) as found:
+        return bundle, recipe, dataset.load(found, resources.plan())
 
 
 def audit(model: str, source: tuple[str, ...], encoding: str, mapping: dict[str, str], say: Reporter) -> dict[str, Any]:

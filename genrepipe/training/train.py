@@ -52,7 +52,8 @@ def train(
     if any(recipe.needs_words for recipe in recipes):
         names.ready()  # an hour's work would else end there
     plan = resources.plan()
-    data = dataset.load(sources.resolve(source, encoding=encoding, mapping=mapping), plan)
+    with sources.opened(source, encoding=encoding, mapping=mapping) as found:
+        data = dataset.load(found, plan)
     say.progress("labelled tracks", len(data), len(data))
     if trials:
         recipes = [tune.search(recipe, data, seed, trials, out, say) for recipe in recipes]

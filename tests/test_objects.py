@@ -1,0 +1,231 @@
+"""Objects of a store as sources: a real S3 protocol on this machine (moto), and a server of files."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import ask, genrepipe, tracks, write_csv
+from tests.test_operations import DAY, score
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytest.importorskip("obstore", reason="addresses need the extra: pip install 'genrepipe[cloud]'")
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "some-key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1"}
+
+
+class Store:
+    """A bucket named music, what the environment must say to reach it, and a folder of temporary files of its own."""
+
+    def __init__(self, endpoint: str, client: Any, folder: Path) -> None:
+        self.client, self.folder = client, folder
+        self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "TMPDIR": str(folder)}
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        body = content.read_bytes() if isinstance(content, Path) else content
+        self.client.put_object(Bucket="music", Key=key, Body=body)
+        return f"s3://music/{key}"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    client = boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    client.create_bucket(Bucket="music")
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    yield Store(endpoint, client, folder)
+    client.close()
+    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")):
+        pass
+    server.stop()
+
+
+def test_a_night_is_scored_from_a_bucket(tmp_path: Path, store: Store) -> None:
+    """The names in the warehouse are addresses, the night is recognised, verified, labelled; no copy stays."""
+    key = "nights/{run_date}.csv.gz"
+    rows = [*tracks(40), *tracks(1, instance_id="99", energy="7")]
+    body = gzip.compress(write_csv(tmp_path / "t.csv", rows).read_bytes())
+    address = store.put(key.format(run_date=DAY), body)
+    warehouse = tmp_path / "w.duckdb"
+    first = score(f"s3://music/{key}", warehouse, DAY, **store.environment)
+    assert (first["received"], first["predicted"], first["quarantined"]) == (41, 40, 1)
+    assert ask(warehouse, "SELECT sources FROM runs") == [{"sources": [address]}]
+    assert ask(warehouse, "SELECT file, row_number FROM quarantine") == [{"file": address, "row_number": 41}]
+    assert score(f"s3://music/{key}", warehouse, DAY, **store.environment)["status"] == "already published"
+    again = genrepipe(
+        "verify", "--run", first["run_id"], "--warehouse", warehouse, "--output", "json", **store.environment
+    )
+    assert (again.code, again.json["status"]) == (0, "identical")
+    labels = genrepipe("labels", address, "--warehouse", warehouse, "--output", "json", **store.environment)
+    assert (labels.code, labels.json["received"]) == (0, 41)
+    assert list(store.folder.iterdir()) == []
+    age = ask(warehouse, "SELECT observed FROM checks WHERE name = 'source_age_hours' LIMIT 1")
+    assert 0 <= age[0]["observed"] < 1
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("s3://music/a b.csv", ["a b.csv"]),
+        ("s3://music/50%25[1].csv", ["50%25[1].csv"]),
+        ("s3://music", ["50%25[1].csv", "a b.csv", "n/2/c.csv", "n/b.csv"]),
+        ("s3://music/", ["50%25[1].csv", "a b.csv", "n/2/c.csv", "n/b.csv"]),
+        ("s3://music/n", ["n/2/c.csv", "n/b.csv"]),
+        ("s3://music/n/", ["n/2/c.csv", "n/b.csv"]),
+        ("s3://music/n/*.csv", ["n/_hidden.csv", "n/b.csv"]),
+        ("s3://music/*/*/?.csv", ["n/2/c.csv"]),
+        ("s3://music/n/**/*.csv", ["n/2/c.csv", "n/_hidden.csv", "n/b.csv"]),
+    ],
+)
+def test_an_address_names_an_object_a_folder_or_a_pattern(
+    tmp_path: Path, store: Store, address: str, found: list[str]
+) -> None:
+    for number, key in enumerate(("a b.csv", "50%25[1].csv", "n/b.csv", "n/2/c.csv", "n/_hidden.csv", "n/readme.txt")):
+        store.put(key, write_csv(tmp_path / "t.csv", tracks(1, instance_id=str(number), energy="7")))
+    told = genrepipe("validate", address, "--output", "json", **store.environment)
+    assert told.code == 65, told.err
+    (reason,) = told.json["reasons"]
+    assert sorted(example["file"] for example in reason["examples"]) == [f"s3://music/{key}" for key in found]
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "words"),
+    [
+        ("s3://music/none.csv", 66, "there is no CSV or Parquet object. Check the address"),
+        ("s3://music/none-*.csv", 66, "there is no CSV or Parquet object"),
+        ("s3://music/readme.txt", 66, "there is no CSV or Parquet object"),
+        ("s3://other/a.csv", 66, "there is no such store"),
+        ("s3://some-key:hush@music/a.csv", 64, "a secret, or a query"),
+        ("https://host.example/a.csv?token=hush", 64, "a secret, or a query"),
+        ("s3://music/w.duckdb::tracks", 64, "Copy the database to a file first"),
+        ("ftp://host.example/a.csv", 64, "Name a path, or s3://"),
+        ("s3://", 64, "Check the address"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_one_line(store: Store, address: str, code: int, words: str) -> None:
+    store.put("readme.txt", b"hello")
+    result = genrepipe("validate", address, **store.environment)
+    assert (result.code, words in result.error) == (code, True), result.err
+    assert "hush" not in result.err
+
+
+def test_a_store_that_is_not_there_or_refuses_is_worth_another_attempt(store: Store) -> None:
+    gone = genrepipe("validate", "s3://music/a.csv", **{**store.environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
+    assert gone.code == 74
+    assert "Check the store and the credentials" in gone.error
+    store.client.put_object(Bucket="music", Key="a.csv", Body=b"")
+    assert "a.csv is empty" in genrepipe("validate", "s3://music/a.csv", **store.environment).error
+
+
+def test_an_object_of_the_web(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a night.csv", tracks(3))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert genrepipe("validate", f"{address}/a%20night.csv", "--output", "json").json["accepted"] == 3
+        assert genrepipe("validate", f"{address}/none.csv").code == 66
+        assert genrepipe("validate", address).code == 66
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_signal_ends_a_run_that_waits_for_a_store(tmp_path: Path, store: Store, number: int, code: int) -> None:
+    """And what a kill leaves among the temporary files, the next run removes."""
+    called, over = threading.Event(), threading.Event()
+
+    class Slow(_Quiet):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.send_header("Last-Modified", "Mon, 23 Nov 2026 01:00:00 GMT")
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(b"instance_id,")
+                self.wfile.flush()
+                called.set()
+                over.wait()
+
+        do_HEAD = do_GET  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        source, warehouse = f"http://127.0.0.1:{server.server_port}/a.csv", tmp_path / "w.duckdb"
+        command = [sys.executable, "-m", "genrepipe", "score", source, "--warehouse", str(warehouse)]
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, env=os.environ | store.environment
+        ) as process:
+            assert called.wait(60)
+            process.send_signal(number)
+            since = time.monotonic()
+            process.communicate(timeout=60)
+            assert time.monotonic() - since < 5
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert process.returncode == code
+    assert not warehouse.exists()
+    assert len(list(store.folder.iterdir())) == (code < 0)
+    score(store.put("a.csv", write_csv(tmp_path / "t.csv", tracks(2))), warehouse, DAY, **store.environment)
+    assert list(store.folder.iterdir()) == []
+
+
+def test_a_full_temporary_folder_ends_with_74(tmp_path: Path, store: Store) -> None:
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a tmpfs")
+    address = store.put("a.csv", write_csv(tmp_path / "t.csv", tracks(20_000)))
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", store.folder], check=False)
+    if mounted.returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        result = genrepipe("validate", address, **store.environment)
+        left = list(store.folder.iterdir())
+    finally:
+        subprocess.run(["umount", store.folder], check=True)
+    assert result.code == 74
+    assert "TMPDIR" in result.error
+    assert left == []
+
+
+def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "obstore.py").write_text("raise ModuleNotFoundError(name='obstore')\n")
+    result = genrepipe("validate", "s3://music/a.csv", PYTHONPATH=str(tmp_path))
+    assert result.code == 78
+    assert "pip install 'genrepipe[cloud]'" in result.error

@@ -4,7 +4,8 @@
 ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim-bookworm AS build
-# Extras of the scoring image: --build-arg EXTRA=text for word vectors, lineage for OpenLineage events.
+# Extras of the scoring image: --build-arg EXTRA=text for word vectors, cloud for stores of objects,
+# lineage for OpenLineage events.
 ARG EXTRA=scoring
 WORKDIR /src
 COPY constraints/hashed constraints/hashed

@@ -44,7 +44,7 @@ bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=t
 
 constraints:  ## choose versions anew, without a lock file's addresses
 	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
-	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,lineage,dev]"
+	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,cloud,lineage,dev]"
 	.venv-pin/bin/python -m pip freeze --exclude-editable \
 	| sed 's/^\(torch==[0-9.]*\)+.*/\1/' > constraints/all.txt
 	.venv-pin/bin/python constraints/hashed.py
@@ -60,5 +60,5 @@ $(SCORE)/ready: pyproject.toml constraints/all.txt
 
 $(DEV)/ready: pyproject.toml constraints/all.txt
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/python $(PIP) --editable ".[train,text,lineage,dev]"
+	$(DEV)/bin/python $(PIP) --editable ".[train,text,cloud,lineage,dev]"
 	@touch $@

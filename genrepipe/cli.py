@@ -103,7 +103,7 @@ def score(
     mapping: tuple[str, ...],
     output: str,
 ) -> None:
-    """Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, or file.duckdb::table.
+    """Score SOURCE into a warehouse: CSV or Parquet files, globs, folders, file.duckdb::table, s3://….
 
     With --from and --to every date between is run; {run_date} in SOURCE becomes each of them.
 

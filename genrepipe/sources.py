@@ -93,7 +93,9 @@ def resolve(
         raise UsageError(f"The encoding {encoding!r} is not known", f"Use --encoding {', '.join(ENCODINGS)}")
     parts = [part for argument in arguments for part in _parts_of(argument, copies)]
     if not parts:
-        raise UsageError("No source was named", "Name a CSV or Parquet file, a folder, a glob or file.duckdb::table")
+        raise UsageError(
+            "No source was named", "Name a CSV or Parquet file, a folder, a glob, file.duckdb::table or s3://bucket/key"
+        )
     return Source(tuple(dict.fromkeys(parts)), encoding, dict(mapping or {}))
 
 

@@ -63,13 +63,13 @@ def check() -> None:
         raise error
 
 
-def heeding(call: Callable[[], T], seconds: float | None = None) -> T:
+def heeding(call: Callable[[], T], seconds: float | None = None, *, last: bool = False) -> T:
     """Run what hears no signal, such as a wait for a network, in a thread, and leave it to itself where it takes too long.
 
     Raises
     ------
     Interrupted
-        A signal came meanwhile.
+        A signal came; where this is one of the ``last`` words after one, another signal.
     TimeoutError
         It did not end in time.
     """
@@ -81,8 +81,8 @@ def heeding(call: Callable[[], T], seconds: float | None = None) -> T:
         except BaseException as error:  # noqa: BLE001  it is raised below
             outcome.set_exception(error)
 
+    heard = len(_received) if last else 0
     threading.Thread(target=run, daemon=True).start()
-    heard = len(_received)
     until = None if seconds is None else time.monotonic() + seconds
     while not outcome.done():
         wait([outcome], 0.02)

@@ -15,6 +15,7 @@ from genrepipe import (
     interrupts,
     landing,
     names,
+    objects,
     resources,
     runs,
     sources,
@@ -61,12 +62,14 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
         plan = resources.plan()
         run.enter("bundle", say)
         verdicts.known(request.limits)
-        source = opened.enter_context(_opened(request.source, request.encoding, request.mapping, run))
-        if request.shown_as:
-            source = replace(source, parts=tuple(replace(part, name=request.shown_as) for part in source.parts))
         bundle, scorer = _scorer(request.model, request.bundles, plan)
         shadow = _scorer(request.shadow, request.bundles, plan) if request.shadow else None
         say.note("bundle verified", model=bundle.manifest.name, version=bundle.manifest.version)
+        if any(map(objects.named, request.source)):
+            run.enter("fetching", say)
+        source = opened.enter_context(_opened(request.source, request.encoding, request.mapping, run))
+        if request.shown_as:
+            source = replace(source, parts=tuple(replace(part, name=request.shown_as) for part in source.parts))
         journey = Journey(request, run, source, bundle, scorer, shadow, say, sources.stamps(source))
         if request.dry_run:
             with warehouse.open_memory(plan, request.warehouse) as database, ExitStack() as stack:

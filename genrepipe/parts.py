@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrepipe import sources
+from genrepipe import csvfiles, sources
 from genrepipe.contracts import identifier, literal
 from genrepipe.errors import SourceShapeError, StorageError, UsageError
 
@@ -56,7 +56,7 @@ def read(
         The part cannot be read.
     """
     if part.kind == "csv":
-        sources.check_whole(part.path)
+        csvfiles.check_whole(part.path)
     bytes_are_text = part.kind == "csv" and source.encoding != "utf-16"
     with attached(database, part) as table:
         names = header(database, part, source, table)
@@ -78,7 +78,7 @@ def read(
                 )
                 insert(f"SELECT {cells} FROM {rows}")
 
-        rewrite = bytes_are_text and sources.lone_returns(part.path)
+        rewrite = bytes_are_text and csvfiles.lone_returns(part.path)
         try:
             read_rows(rewrite=rewrite)
         except SourceShapeError:
@@ -98,7 +98,7 @@ def readable(part: Part, scratch: Path, *, rewrite: bool) -> Iterator[Part]:
         return
     scratch.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".csv", dir=scratch) as copy:
-        sources.with_line_feeds(part.path, copy)  # type: ignore[arg-type]
+        csvfiles.with_line_feeds(part.path, copy)  # type: ignore[arg-type]
         copy.flush()
         yield replace(part, path=Path(copy.name))
 
@@ -229,7 +229,7 @@ def refuse_cut(database: Database, part: Part, landed: int) -> None:
     StorageError
         It does.
     """
-    if part.path.suffix in {".gz", ".zst"} or sources.ends_in_line_end(part.path):
+    if part.path.suffix in {".gz", ".zst"} or csvfiles.ends_in_line_end(part.path):
         return
     last = database.rows(
         "SELECT max(row_number), max_by(landed_before, row_number), max_by(reason, row_number) FROM unparsed WHERE file = ?",

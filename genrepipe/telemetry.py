@@ -64,9 +64,9 @@ def followed(telemetry: Telemetry, request: ScoreRequest, score: Callable[..., d
 
 def _deliver(telemetry: Telemetry, check: str, send: Callable[[], object], **facts: Any) -> None:
     """Send something, and wait for it no longer than it is worth: clients of others try again and again."""
-    patience = PATIENCE if interrupts.received() is None else LAST_PATIENCE
+    stopped = interrupts.received() is not None
     try:
-        interrupts.heeding(send, patience)
+        interrupts.heeding(send, LAST_PATIENCE if stopped else PATIENCE, last=stopped)
     except (Interrupted, TimeoutError):  # where it is a signal, the run ends where it next looks
         telemetry.say.warn(check, error="no answer in time", **facts)
     except Exception as error:  # noqa: BLE001  whatever a client or the network does, the run counts

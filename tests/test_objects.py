@@ -73,6 +73,7 @@ def test_a_night_is_scored_from_a_bucket(tmp_path: Path, store: Store) -> None:
     warehouse = tmp_path / "w.duckdb"
     first = score(f"s3://music/{key}", warehouse, DAY, **store.environment)
     assert (first["received"], first["predicted"], first["quarantined"]) == (41, 40, 1)
+    assert list(first["stages"])[:3] == ["bundle", "fetching", "lock"]
     assert ask(warehouse, "SELECT sources FROM runs") == [{"sources": [address]}]
     assert ask(warehouse, "SELECT file, row_number FROM quarantine") == [{"file": address, "row_number": 41}]
     assert score(f"s3://music/{key}", warehouse, DAY, **store.environment)["status"] == "already published"
@@ -190,11 +191,14 @@ def test_a_signal_ends_a_run_that_waits_for_a_store(tmp_path: Path, store: Store
         with subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, env=os.environ | store.environment
         ) as process:
-            assert called.wait(60)
-            process.send_signal(number)
-            since = time.monotonic()
-            process.communicate(timeout=60)
-            assert time.monotonic() - since < 5
+            try:
+                assert called.wait(60)
+                process.send_signal(number)
+                since = time.monotonic()
+                process.communicate(timeout=60)
+                assert time.monotonic() - since < 5
+            finally:
+                process.kill()
     finally:
         over.set()
         server.shutdown()

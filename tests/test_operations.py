@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genrepipe import contracts, generations, resources, sources
+from genrepipe import contracts, csvfiles, generations, resources
 from genrepipe.database import Database
 from genrepipe.errors import SourceShapeError, StorageError, WarehouseBusy
 from tests.conftest import GOOD, ask, genrepipe, track, tracks, write_csv
@@ -274,6 +274,20 @@ def test_a_range_of_dates_is_filled_in_and_what_is_missing_is_listed(tmp_path: P
 
 
 # Interrupts and kills
+
+
+def test_a_signal_just_before_a_wait_ends_the_wait() -> None:
+    code = (
+        "import os, signal, time; from genrepipe import interrupts, errors\n"
+        "interrupts.listen()\n"
+        "with interrupts.deferred():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    for last in (False, True):\n"
+        "        try: interrupts.heeding(lambda: time.sleep(60), 0.5, last=last)\n"
+        "        except (errors.Terminated, TimeoutError) as error: print(type(error).__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split() == ["Terminated", "TimeoutError"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -538,10 +552,10 @@ def test_a_compressed_file_has_a_limit(tmp_path: Path, suffix: str, monkeypatch:
         import zstandard
 
         path.write_bytes(zstandard.compress(b"0" * 3_000_000))
-    sources.check_whole(path)
-    monkeypatch.setattr(sources, "MAX_UNPACKED_BYTES", 2_000_000)
+    csvfiles.check_whole(path)
+    monkeypatch.setattr(csvfiles, "MAX_UNPACKED_BYTES", 2_000_000)
     with pytest.raises(SourceShapeError, match="unpacks to more than"):
-        sources.check_whole(path)
+        csvfiles.check_whole(path)
 
 
 def test_control_characters_never_reach_a_terminal(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from genrepipe import landing, resources, sources, warehouse
+from genrepipe import csvfiles, landing, resources, sources, warehouse
 from genrepipe.errors import SourceMissing, SourceShapeError, UsageError
 from tests.conftest import GOOD, genrepipe, track, tracks, write_csv
 
@@ -368,8 +368,8 @@ def test_whole_zstd_files_pass_and_every_cut_is_found(tmp_path: Path, level: int
     whole = compressor.compress(write_csv(tmp_path / "raw.csv", tracks(3000)).read_bytes())
     for content in (whole, whole + whole, b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc" + whole):
         path.write_bytes(content)
-        sources.check_whole(path)
+        csvfiles.check_whole(path)
     for cut in (3, 5, 9, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
         with pytest.raises(StorageError, match="cut short"):
-            sources.check_whole(path)
+            csvfiles.check_whole(path)

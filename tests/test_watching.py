@@ -371,12 +371,15 @@ def test_who_does_not_answer_holds_up_no_run(tmp_path: Path, number: int) -> Non
         environment = os.environ | {"OPENLINEAGE_URL": address}
         try:
             with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-                assert called.wait(60)
-                since = time.monotonic()
-                if number:
-                    process.send_signal(number)
-                _, err = process.communicate(timeout=120)
-                took = time.monotonic() - since
+                try:
+                    assert called.wait(60)
+                    since = time.monotonic()
+                    if number:
+                        process.send_signal(number)
+                    _, err = process.communicate(timeout=120)
+                    took = time.monotonic() - since
+                finally:
+                    process.kill()
         finally:
             over.set()
     assert process.returncode == (143 if number else 0), err

@@ -18,9 +18,9 @@ from typing import Any, NoReturn
 
 import click
 
-from genrepipe import interrupts, options, resources
+from genrepipe import errors, interrupts, options, resources
 from genrepipe.cli import cli
-from genrepipe.errors import INTERRUPTED, GenrepipeError, Interrupted, StorageError, UsageError
+from genrepipe.errors import GenrepipeError, StorageError, UsageError
 
 TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last word
 
@@ -108,26 +108,15 @@ def _explained(error: BaseException) -> GenrepipeError:
     """Return one of our errors for whatever ended the command; a user never sees a traceback."""
     if (stopped := interrupts.received()) is not None:
         return stopped
-    if isinstance(error, GenrepipeError):
-        return error
-    if isinstance(error, MemoryError) or "bad alloc" in str(error).lower():
-        return StorageError("Out of memory", "Give the process more; a run needs about 1 GB")
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        return Interrupted("Interrupted", INTERRUPTED)
+    if isinstance(error, click.Abort):
+        return errors.explained(KeyboardInterrupt())
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return UsageError("A command is missing", "Name one of those above")
     if isinstance(error, click.ClickException):
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "genrepipe"
         return UsageError(error.format_message().rstrip("."), f"See {where} --help")
-    if isinstance(error, OSError):
-        return StorageError(
-            f"{error.filename or 'Output'}: {error.strerror or error}", "Check its permissions and the disk"
-        )
-    first = next(iter(str(error).splitlines()), "")
-    return GenrepipeError(
-        f"A bug: {type(error).__name__}: {first}", "Please report it with the traceback that GENREPIPE_DEBUG=1 shows"
-    )
+    return errors.explained(error)
 
 
 if __name__ == "__main__":

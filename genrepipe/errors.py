@@ -113,6 +113,30 @@ class Terminated(Interrupted):
 INTERRUPTED = "What had not been published is rolled back; run again, a published run is recognised"
 
 
+NO_MEMORY = (
+    "bad alloc",
+    "can't start new thread",
+)  # a thread is refused where there is no room for its stack, or too many
+
+
+def explained(error: BaseException) -> GenrepipeError:
+    """Return one of our errors for whatever ended a command or a run."""
+    if isinstance(error, GenrepipeError):
+        return error
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in NO_MEMORY):
+        return StorageError("Out of memory, or of threads", "Give the process more; a run needs about 1 GB")
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("Interrupted", INTERRUPTED)
+    if isinstance(error, OSError):
+        return StorageError(
+            f"{error.filename or 'Output'}: {error.strerror or error}", "Check its permissions and the disk"
+        )
+    first = next(iter(str(error).splitlines()), "")
+    return GenrepipeError(
+        f"A bug: {type(error).__name__}: {first}", "Please report it with the traceback that GENREPIPE_DEBUG=1 shows"
+    )
+
+
 def nearest(word: str, known: list[str]) -> str | None:
     """Return the member of ``known`` that ``word`` most likely meant, or None."""
     from difflib import get_close_matches  # noqa: PLC0415  only failures need it

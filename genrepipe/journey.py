@@ -21,7 +21,7 @@ from genrepipe import (
     verdicts,
 )
 from genrepipe.console import Silent
-from genrepipe.errors import ContractBroken, GenrepipeError, Interrupted, OutputBroken, StorageError
+from genrepipe.errors import ContractBroken, Interrupted, OutputBroken, StorageError, explained
 from genrepipe.runs import Tally
 
 if TYPE_CHECKING:
@@ -226,17 +226,13 @@ def keep_evidence(journey: Journey, database: Database, error: Exception) -> Non
 
 def ending(error: BaseException) -> dict[str, Any]:
     """Return what the ledger says of a run that ended with this error."""
+    told = explained(error)
     status = "failed"
-    if isinstance(error, ContractBroken | OutputBroken):
+    if isinstance(told, ContractBroken | OutputBroken):
         status = "refused"
-    if isinstance(error, Interrupted):
+    if isinstance(told, Interrupted):
         status = "interrupted"
-    code = GenrepipeError.exit_code
-    if isinstance(error, GenrepipeError):
-        code = error.exit_code
-    elif isinstance(error, OSError | MemoryError):
-        code = StorageError.exit_code
-    return {"status": status, "exit_code": code, "error": " ".join(str(error).split())}
+    return {"status": status, "exit_code": told.exit_code, "error": " ".join(str(told).split())}
 
 
 def _read(journey: Journey) -> dict[str, Any]:

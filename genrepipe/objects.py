@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from glob import has_magic
@@ -112,19 +113,23 @@ class Copies:
 
     def _make(self) -> Path:
         _clear()
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        return folder
+        while True:  # who clears may take a folder that is just being made for one that was left
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+            with suppress(FileNotFoundError):
+                self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                if (folder / "lock").exists():
+                    return folder
+                os.close(self._lock)
 
 
 def _clear() -> None:
     """Remove what killed processes left: folders whose lock nobody holds."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         try:
-            lock = os.open(folder / "lock", os.O_RDWR)
+            lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
         except OSError:
-            continue  # another's, or just being made
+            continue  # another user's
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

@@ -102,7 +102,8 @@ def _parts_of(argument: str, copies: Copies | None) -> list[Part]:
         file, _, table = argument.rpartition(TABLE_MARK)
         if objects.named(file):
             raise UsageError(
-                f"{argument}: a table of a remote database is not read", "Copy the database to a file first"
+                f"{objects.root(file).rpartition('@')[2]}/…: a table of a remote database is not read",
+                "Copy the database to a file first",
             )
         if not Path(file).is_file():
             raise SourceMissing(f"{file}: there is no such DuckDB file", "Check the path before the ::")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
 REAL = Path(os.environ.get("GENREPIPE_REAL_TRACKS", ROOT.parent / "shared" / "data" / "tracks.csv"))
@@ -114,6 +119,44 @@ def scored(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     result = genrepipe("score", sample, "--warehouse", warehouse, "--run-date", "2026-11-22")
     assert result.code == 0, result.err
     return warehouse
+
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "some-key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1"}
+
+
+class Store:
+    """A bucket named music, what the environment must say to reach it, and a folder of temporary files of its own."""
+
+    def __init__(self, endpoint: str, client: Any, folder: Path) -> None:
+        self.client, self.folder = client, folder
+        self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "TMPDIR": str(folder)}
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        body = content.read_bytes() if isinstance(content, Path) else content
+        self.client.put_object(Bucket="music", Key=key, Body=body)
+        return f"s3://music/{key}"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    client = boto3.client(
+        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    client.create_bucket(Bucket="music")
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    yield Store(endpoint, client, folder)
+    client.close()
+    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")):
+        pass
+    server.stop()
 
 
 def ask(warehouse: Path, sql: str) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REAL, ROOT, ask, genrepipe, track, tracks, write_csv
+from tests.conftest import REAL, ROOT, Store, ask, genrepipe, track, tracks, write_csv
 
 pytestmark = pytest.mark.image
 
@@ -295,6 +295,20 @@ def test_the_image_with_word_vectors_scores_a_words_bundle(data: Path) -> None:
     build("score", "text", "--build-arg", "EXTRA=text")
     write_csv(data / "tracks.csv", tracks(50))
     done = run(data, "score", "tracks.csv", "--warehouse", "w.duckdb", "--model", "words", tag="text")
+    assert done.returncode == 0, done.stderr
+    assert "50 predicted" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_image_with_stores_of_objects_scores_one(data: Path, store: Store) -> None:
+    build("score", "cloud", "--build-arg", "EXTRA=cloud")
+    store.put("night.csv", write_csv(data / "tracks.csv", tracks(50)))
+    settings = {key: value for key, value in store.environment.items() if key != "TMPDIR"}
+    given = [word for key, value in settings.items() for word in ("--env", f"{key}={value}")]
+    limits = [word for word in LIMITS if word != "--network=none"]
+    command = podman("run", "--rm", "--network=host", *limits, *given, "-v", f"{data}:/data", "genrepipe:cloud")
+    words = ["score", "s3://music/night.csv", "--warehouse", "w.duckdb"]
+    done = subprocess.run([*command, *words], check=False, capture_output=True, text=True, env=ENV, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "50 predicted" in done.stdout
 

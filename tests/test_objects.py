@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import logging
 import os
 import shutil
 import signal
@@ -11,57 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ask, genrepipe, tracks, write_csv
+from tests.conftest import Store, ask, genrepipe, tracks, write_csv
 from tests.test_operations import DAY, score
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytest.importorskip("obstore", reason="addresses need the extra: pip install 'genrepipe[cloud]'")
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "some-key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1"}
-
-
-class Store:
-    """A bucket named music, what the environment must say to reach it, and a folder of temporary files of its own."""
-
-    def __init__(self, endpoint: str, client: Any, folder: Path) -> None:
-        self.client, self.folder = client, folder
-        self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "TMPDIR": str(folder)}
-
-    def put(self, key: str, content: bytes | Path) -> str:
-        body = content.read_bytes() if isinstance(content, Path) else content
-        self.client.put_object(Bucket="music", Key=key, Body=body)
-        return f"s3://music/{key}"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    client = boto3.client(
-        "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-    )
-    client.create_bucket(Bucket="music")
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    yield Store(endpoint, client, folder)
-    client.close()
-    with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")):
-        pass
-    server.stop()
 
 
 def test_a_night_is_scored_from_a_bucket(tmp_path: Path, store: Store) -> None:

@@ -19,6 +19,8 @@ import duckdb
 import polars as pl
 import pytest
 
+from genrepipe.errors import explained
+from genrepipe.journey import ending
 from tests.conftest import ask, genrepipe, track, tracks, write_csv
 from tests.test_operations import DAY, score
 
@@ -482,3 +484,19 @@ def test_views_and_their_columns_are_described(scored: Path) -> None:
 )  # fmt: skip
 def test_queries_end_as_people_end_them(scored: Path, query: str, row: dict[str, Any]) -> None:
     assert ask(scored, query) == [row]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MemoryError(), 74, "Out of memory"),
+        (RuntimeError("can't start new thread"), 74, "Out of memory"),
+        (RuntimeError("std::bad_alloc: Bad allocation"), 74, "Out of memory"),
+        (PermissionError(13, "Permission denied", "w.csv"), 74, "w.csv: Permission denied"),
+        (KeyError("x"), 70, "GENREPIPE_DEBUG=1"),
+    ],
+)
+def test_the_ledger_and_the_exit_code_agree_on_what_ended_a_run(error: Exception, code: int, words: str) -> None:
+    told = ending(error)
+    assert (told["status"], told["exit_code"], explained(error).exit_code) == ("failed", code, code)
+    assert words in told["error"]

@@ -263,7 +263,7 @@ def query(sql: str, warehouse: Path, output: str) -> None:
         genrepipe query "SELECT * FROM run_history" --warehouse warehouse.duckdb
     """
     from genrepipe import resources
-    from genrepipe.database import query as ask
+    from genrepipe.queries import query as ask
 
     rendering.print_frame(ask(warehouse, sql, resources.plan()), output)
 

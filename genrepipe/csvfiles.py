@@ -15,7 +15,13 @@ MAX_UNPACKED_BYTES = 2**34  # of one compressed file; some hundred million track
 ZSTD_BLOCK = 2**17  # RFC 8878: no block unpacks to more
 
 
-def check_whole(path: Path) -> None:
+def packing(path: Path) -> str:
+    """Return ``.gz`` or ``.zst``, or nothing where the file is not compressed, by its name."""
+    suffix = path.suffix.lower()
+    return suffix if suffix in {".gz", ".zst"} else ""
+
+
+def check_whole(path: Path, name: str) -> None:
     """Refuse a compressed file that was cut short or damaged; DuckDB would read what is there and say nothing.
 
     gzip is read to its end and its checksum compared (RFC 1952); of zstd the headers of frames and blocks are walked
@@ -30,24 +36,24 @@ def check_whole(path: Path) -> None:
     """
     try:
         unpacked = 0
-        if path.suffix == ".gz":
+        if packing(path) == ".gz":
             with gzip.open(path) as file:
                 while unpacked <= MAX_UNPACKED_BYTES and (chunk := file.read(1 << 20)):
                     unpacked += len(chunk)
-        elif path.suffix == ".zst":
+        elif packing(path) == ".zst":
             with path.open("rb") as file:
                 unpacked = _walk_zstd(file, path.stat().st_size)
         if unpacked > MAX_UNPACKED_BYTES:
             raise SourceShapeError(
-                f"{path} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes",
+                f"{name} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes",
                 "If it is a track table indeed, deliver it in several files",
             )
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise StorageError(
-            f"{path} cannot be read to its end: {error}", "It may be cut short or still be written: deliver it again"
+            f"{name} cannot be read to its end: {error}", "It may be cut short or still be written: deliver it again"
         ) from error
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
+        raise StorageError(f"{name} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
 
 
 def _walk_zstd(file: BinaryIO, size: int) -> int:
@@ -88,9 +94,9 @@ def _walk_zstd(file: BinaryIO, size: int) -> int:
 
 def lone_returns(path: Path) -> bool:
     """Tell whether lines end in a carriage return alone, by the first quarter of a megabyte."""
-    if path.suffix == ".zst":
+    if packing(path) == ".zst":
         return False
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with gzip.open(path) if packing(path) == ".gz" else path.open("rb") as file:
         return b"\r" in file.read(1 << 18).replace(b"\r\n", b"")
 
 
@@ -104,7 +110,7 @@ def ends_in_line_end(path: Path) -> bool:
 def with_line_feeds(path: Path, out: BinaryIO) -> None:
     """Copy a CSV file, unpacked, with every line ending in a line feed."""
     kept = b""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with gzip.open(path) if packing(path) == ".gz" else path.open("rb") as file:
         while chunk := file.read(1 << 20):
             chunk = kept + chunk
             kept = chunk[-1:] if chunk.endswith(b"\r") else b""  # its line feed may come with the next chunk

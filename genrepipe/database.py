@@ -1,4 +1,4 @@
-"""All that knows DuckDB: opening, running SQL files, carrying rows, transactions, errors, users' queries.
+"""All that knows DuckDB: opening, running SQL files, carrying rows, transactions, errors.
 
 A run works in temporary tables that only its connection sees, and writes the warehouse's tables in one
 transaction at the end: a reader, or a killed run, never leaves half of it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 
-from genrepipe import assets, interrupts
+from genrepipe import assets, interrupts, objects
 from genrepipe.errors import (
     INTERRUPTED,
     GenrepipeError,
@@ -24,7 +25,6 @@ from genrepipe.errors import (
     SourceMissing,
     SourceShapeError,
     StorageError,
-    UsageError,
     WarehouseBusy,
     WarehouseUnusable,
 )
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 STORAGE_VERSION = "v1.5.0"  # other tools of that release and later can open the file
 NOT_WAREHOUSES = {".csv", ".tsv", ".parquet", ".json", ".gz", ".zst"}
 MAGIC = b"DUCK"  # bytes 8 to 11 of a DuckDB file
-PYTHON_DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970
 # DuckDB stores rows in groups of this size; an insert of whole groups is written once, compressed, in parallel.
 ROW_GROUP = 122_880
 
@@ -155,6 +154,7 @@ class Database:
         """Close the connection; what was committed is on disk after it."""
         with _our_errors(self.stands_for):
             self._connection.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def __enter__(self) -> Database:
         return self
@@ -220,6 +220,7 @@ def _our_errors(path: Path | None, source: str = "") -> Iterator[None]:
 
 def _translate_source(error: duckdb.Error, source: str) -> GenrepipeError | duckdb.Error:
     text = re.sub(r"^[\w ]*Error: ", "", str(error)).splitlines()[0]
+    text = re.sub(rf"[^\s\"']*{re.escape(objects.PREFIX)}[\w./-]+", source, text)  # a copy has no name of its own
     lowered = str(error).lower()
     if isinstance(error, duckdb.InterruptException):
         return interrupts.received() or Interrupted("Interrupted", INTERRUPTED)
@@ -269,75 +270,3 @@ def _translate(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckd
     if isinstance(error, duckdb.IOException):
         return StorageError(f"{path or 'Reading failed'}: {text}", "Check the file, its permissions and the disk")
     return error
-
-
-def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
-    """Run one read-only query for a user, who may read the warehouse and nothing else.
-
-    Values of types that Polars does not know (intervals, unions, bits) come as text, and columns of one name are
-    told apart by a number. A signal stops it.
-
-    Raises
-    ------
-    UsageError
-        The SQL is wrong, is not one query, or tries to write.
-    """
-    with (
-        Database(path, plan, read_only=True) as database,
-        interrupts.deferred(),
-        interrupts.stopping(database.interrupt),
-    ):
-        database.seal()
-        return _ask(database, statement)
-
-
-def _ask(database: Database, statement: str) -> pl.DataFrame:
-    try:
-        found = duckdb.extract_statements(statement)
-        if [each.type for each in found] != [duckdb.StatementType.SELECT]:
-            raise UsageError("The query is not one SELECT", "Write one query; DESCRIBE and SHOW are queries too")
-        bare = _without_end(statement)
-        columns = database.rows(f"DESCRIBE ({bare}\n)")
-        names = [f"c{i}" for i in range(len(columns))]
-        cast = {name: _known(name, str(column[1])) for name, column in zip(names, columns, strict=True)}
-        ask = f" FROM ({bare}\n) AS t({', '.join(names)})"
-        frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
-        if beyond := _beyond(frame):
-            cast |= {name: f"{name}::VARCHAR AS {name}" for name in beyond}
-            frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
-    except duckdb.Error as error:
-        words = str(error).partition("\nLINE ")[0].split()
-        missing = isinstance(error, duckdb.CatalogException)
-        remedy = "SHOW TABLES lists the tables" if missing else "DESCRIBE predictions_latest names a table's columns"
-        raise UsageError(f"The query failed: {' '.join(words).rstrip('.!?')}", remedy) from error
-    for name, column in zip(names, columns, strict=True):
-        if column[1] == "HUGEINT":  # a sum of whole numbers; one that is too large stays text
-            with suppress(pl.exceptions.InvalidOperationError):
-                frame = frame.with_columns(pl.col(name).cast(pl.Int64))
-    told: list[str] = []
-    for column in columns:
-        doubled = sum(name == column[0] or name.startswith(f"{column[0]}_") for name in told)
-        told.append(f"{column[0]}_{doubled}" if column[0] in told else column[0])
-    return frame.rename(dict(zip(names, told, strict=True)))
-
-
-def _without_end(statement: str) -> str:
-    """Return one statement without the semicolons and comments after it."""
-    end = len(statement)
-    for offset, kind in reversed(duckdb.tokenize(statement)):
-        if kind != duckdb.token_type.comment and statement[offset] != ";":
-            break
-        end = offset
-    return statement[:end]
-
-
-def _beyond(frame: pl.DataFrame) -> list[str]:
-    """Return the columns of dates or times that hold infinity, or a year that Python has not: they can be shown as text alone."""
-    temporal = frame.select(pl.selectors.date() | pl.selectors.datetime())
-    return [each.name for each in temporal if not each.dt.epoch("d").is_between(*PYTHON_DAYS).all()]
-
-
-def _known(name: str, kind: str) -> str:
-    """Return a column as a type that Polars knows, or as text."""
-    unknown = re.search(r"HUGEINT|INTERVAL|UNION|BIT|BLOB|TIME WITH TIME ZONE|VARIANT|GEOMETRY", kind)
-    return f"{name}::VARCHAR AS {name}" if unknown else name

@@ -27,6 +27,10 @@ _deferring = [False]
 _listening = [False]
 
 
+class Stopped(BaseException):
+    """A signal came. No KeyboardInterrupt, which click would answer with an empty line."""
+
+
 def listen() -> None:
     """Set the handlers; must be called from the main thread."""
     _listening[0] = True
@@ -37,7 +41,7 @@ def listen() -> None:
 def _handle(number: int, _: object) -> None:
     _received.append(number)
     if not _deferring[0]:
-        raise KeyboardInterrupt
+        raise Stopped
     for stop in _stoppers:
         stop()
 

@@ -55,8 +55,8 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
         Any class of the tree in ``errors``; no prediction was published. Where the run had begun to read, the ledger
         has a line, and the checks and the quarantine are there to look at.
     """
-    with interrupts.deferred(), ExitStack() as opened:
-        say = say or Silent()
+    say = say or Silent()
+    with interrupts.deferred(), _mourned(say), ExitStack() as opened:
         run = Run(request.job, runs.parse_date(request.run_date), request.action, request.run_id or runs.new_id())
         say.begin(run.run_id, run.job, run.run_date.isoformat())
         plan = resources.plan()
@@ -67,7 +67,7 @@ def score(request: ScoreRequest, say: Reporter | None = None) -> dict[str, Any]:
         say.note("bundle verified", model=bundle.manifest.name, version=bundle.manifest.version)
         if any(map(objects.named, request.source)):
             run.enter("fetching", say)
-        source = opened.enter_context(_opened(request.source, request.encoding, request.mapping, run))
+        source = opened.enter_context(_opened(request.source, request.encoding, request.mapping, run, say))
         if request.shown_as:
             source = replace(source, parts=tuple(replace(part, name=request.shown_as) for part in source.parts))
         journey = Journey(request, run, source, bundle, scorer, shadow, say, sources.stamps(source))
@@ -115,10 +115,10 @@ def validate(source: tuple[str, ...], encoding: str, mapping: dict[str, str]) ->
 
 
 def _opened(
-    source: tuple[str, ...], encoding: str, mapping: dict[str, str], run: Run
+    source: tuple[str, ...], encoding: str, mapping: dict[str, str], run: Run, say: Reporter | None = None
 ) -> AbstractContextManager[Source]:
     named = (argument.replace("{run_date}", run.run_date.isoformat()) for argument in source)
-    return sources.opened(named, encoding=encoding, mapping=mapping)
+    return sources.opened(named, encoding=encoding, mapping=mapping, say=say)
 
 
 def _scorer(model: str | None, own: Path | None, plan: Plan) -> tuple[Bundle, Scorer]:
@@ -161,6 +161,17 @@ def _publish(journey: Journey, files: Generations) -> dict[str, Any]:
         run.enter("publishing", say)
         files.publish(database)
     return _result("published", journey)
+
+
+@contextmanager
+def _mourned(say: Reporter) -> Iterator[None]:
+    """Say why a run ends without predictions."""
+    try:
+        yield
+    except BaseException as error:
+        end = ending(error)
+        say.fail(end["error"], end["exit_code"])
+        raise
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def fingerprint(database: Database, source: Source) -> str:
                 )
                 contents.append(str(seen))
         else:
-            contents.append(sources.digest(part.path))
+            contents.append(sources.digest(part.path, part.name))
     how = json.dumps([contents, source.encoding, dict(sorted(source.mapping.items()))])
     return hashlib.sha256(how.encode()).hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from contextlib import suppress
@@ -37,6 +38,7 @@ def client(file: Path | None) -> OpenLineageClient:
     from openlineage.client import OpenLineageClient  # noqa: PLC0415  of an extra
     from openlineage.client.transport.file import FileConfig, FileTransport  # noqa: PLC0415
 
+    logging.getLogger("openlineage").addHandler(logging.NullHandler())  # it would print addresses, and no JSON lines
     if file is None:
         return OpenLineageClient()
     return OpenLineageClient(transport=FileTransport(FileConfig(log_file_path=str(file), append=True)))
@@ -75,7 +77,9 @@ def event(kind: str, request: ScoreRequest, run_date: str, predicted: int | None
         run=Run(str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:genrepipe:run:{request.run_id}")), facets=of_run),
         job=Job(namespace=NAMESPACE, name=request.job),
         inputs=[InputDataset(*_place(name), facets=facet("source_tracks")) for name in named],
-        outputs=[
+        outputs=[]
+        if request.dry_run
+        else [
             OutputDataset(
                 "duckdb",
                 f"{request.warehouse.absolute()}/predictions",
@@ -90,5 +94,6 @@ def event(kind: str, request: ScoreRequest, run_date: str, predicted: int | None
 def _place(name: str) -> tuple[str, str]:
     """Return namespace and name of a source, as OpenLineage's naming of datasets wants them."""
     if objects.named(name):
-        return objects.root(name), name.removeprefix(objects.root(name)).lstrip("/")
+        address = objects.shown(name)
+        return objects.root(address), address.removeprefix(objects.root(address)).lstrip("/")
     return "file", str(Path(name).absolute())

@@ -12,35 +12,55 @@ import re
 import shutil
 import tempfile
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from glob import has_magic
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from genrepipe import interrupts
-from genrepipe.errors import ExtraMissing, SourceMissing, StorageError, UsageError
+from genrepipe.console import Reporter, Silent
+from genrepipe.errors import ConfigurationError, ExtraMissing, SourceMissing, StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
 
-SCHEMES = ("s3", "gs", "az", "abfs", "abfss", "http", "https")
 WEB = ("http", "https")  # a server of files: one address, one file
-NONE = "there is no CSV or Parquet object"
+SCHEMES = ("s3", "gs", "az", "abfs", "abfss", *WEB)
 PREFIX = "genrepipe.objects."
 CHUNK = 8 << 20
-# A store that is not there is told within half a minute; the scheduler tries again (exit code 74).
-PATIENCE = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}
-# The second is that of a whole object. An endpoint without TLS is one that the user named so.
-SETTINGS = {"connect_timeout": "5 seconds", "timeout": "1 hour", "allow_http": True}
+RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}
+CLIENT = {
+    "connect_timeout": "5 seconds",
+    "read_timeout": "20 seconds",  # of silence; a whole object may take its time
+    "timeout": "24 hours",
+    "allow_http": True,  # an endpoint without TLS is one that the user named so
+}
+CHECK_STORE = "Check the address, the store's settings and the credentials in the environment"
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object: its address as users see it, and its store and its name there."""
+
+    address: str
+    store: Any
+    path: str
 
 
 def named(argument: str) -> bool:
     """Whether a source is named by an address rather than by a path."""
     return "://" in argument
+
+
+def shown(address: str) -> str:
+    """Return an address as it may stand in logs, ledger and messages: not at all, where it may hold a secret."""
+    scheme, _, rest = address.partition("://")
+    return f"{scheme}://…" if _secret(scheme, rest) else address
 
 
 def root(address: str) -> str:
@@ -49,13 +69,22 @@ def root(address: str) -> str:
     return f"{scheme}://{rest.partition('/')[0]}"
 
 
+def _secret(scheme: str, rest: str) -> bool:
+    host, _, key = rest.partition("/")
+    if scheme in WEB:
+        return bool(re.search("[@?#]", rest))
+    user = "@" in host and not scheme.startswith("abfs")  # there the container stands before it
+    return user or bool(re.search("[?:]", host)) or bool(re.search(r"\?[\w-]+=", key))
+
+
 class Copies:
     """The files that objects are copied to; they are removed at its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Reporter | None = None) -> None:
+        self._say = say or Silent()
         self._folder: Path | None = None
         self._lock = -1
-        self._count = 0
+        self._done: dict[str, Path] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -65,96 +94,102 @@ class Copies:
             shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._lock)
 
-    def fetch(self, address: str, wanted: Callable[[str], bool]) -> list[tuple[str, Path]]:
-        """Copy the object of an address, or all that match a pattern or lie under a folder and are ``wanted`` by name.
-
-        Returns
-        -------
-        Addresses and files, in the order of addresses. A file has the time at which its object was last changed.
+    def copy(self, found: Object, suffix: str) -> Path:
+        """Copy an object to a file, whose time is that at which the object was last changed, and return it.
 
         Raises
         ------
-        UsageError
-            The address cannot be understood.
-        ExtraMissing
-            The package that reads stores is not installed.
         SourceMissing
             There is no such object.
         StorageError
             The store cannot be reached, does not let us read, or the copy has no room.
         """
-        store, key = _open(address)
-        web = address.startswith(tuple(f"{scheme}://" for scheme in WEB))
-        found = _told(address, lambda: _find(store, key, wanted, lists=not web))
-        if not found:
-            raise SourceMissing(f"{address}: {NONE}", "Check the address, or wait for the object")
-        return [self._copy(store, f"{root(address)}/{path}", path) for path in found]
-
-    def _copy(self, store: Any, address: str, path: str) -> tuple[str, Path]:
         import obstore  # noqa: PLC0415  of an extra
 
+        if found.address in self._done:
+            return self._done[found.address]
         self._folder = self._folder or self._make()
-        self._count += 1
-        out = self._folder / f"{self._count}-{PurePosixPath(path).name[-100:]}"
+        out = self._folder / f"{len(self._done)}{suffix}"
 
-        def copy() -> None:
-            told = obstore.get(store, path)
+        def read() -> None:
+            told = obstore.get(found.store, found.path)
+            size, done = told.meta["size"], 0
             with out.open("wb") as file:
                 for chunk in told.stream(min_chunk_size=CHUNK):
                     file.write(chunk)
-            if out.stat().st_size != told.meta["size"]:
-                msg = f"{out.stat().st_size} of {told.meta['size']} bytes came"
-                raise StorageError(f"{address} was not read to its end: {msg}", "Run again")
+                    done += len(chunk)
+                    self._say.progress("bytes fetched", done, max(size, done))
+            if done != size:
+                raise StorageError(
+                    f"{found.address} was not read to its end: {done:,} of {size:,} bytes came", "Run again"
+                )
             changed = told.meta["last_modified"].timestamp()
-            os.utime(out, (changed, changed))
+            if changed > 0:  # else the server does not say
+                os.utime(out, (changed, changed))
 
-        _told(address, copy)
-        return address, out
+        _told(found.address, read)
+        self._done[found.address] = out
+        return out
 
     def _make(self) -> Path:
+        wanted = os.environ.get("TMPDIR")
+        if wanted and Path(tempfile.gettempdir()) != Path(wanted).absolute():
+            raise StorageError(f"{wanted}: no file can be made there", "Let TMPDIR name a folder with room")
         _clear()
         while True:  # who clears may take a folder that is just being made for one that was left
             folder = Path(tempfile.mkdtemp(prefix=PREFIX))
             with suppress(FileNotFoundError):
-                self._lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
+                self._lock = _lock_of(folder)
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
                 if (folder / "lock").exists():
                     return folder
                 os.close(self._lock)
 
 
+def _lock_of(folder: Path) -> int:
+    return os.open(folder / "lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+
+
 def _clear() -> None:
-    """Remove what killed processes left: folders whose lock nobody holds."""
+    """Remove what killed processes left: folders of ours whose lock nobody holds."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        try:
-            lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
-        except OSError:
-            continue  # another user's
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except OSError:
-            pass  # held
-        finally:
-            os.close(lock)
+        with suppress(OSError):
+            # The folder of temporary files is everybody's: a link there may lead anywhere.
+            if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.geteuid():
+                continue
+            lock = _lock_of(folder)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
-def _open(address: str) -> tuple[Any, str]:
-    """Return the store of an address, and the object's name in it: as it is, for only the web escapes its paths."""
+def find(address: str, wanted: Callable[[str], bool]) -> list[Object]:
+    """Find the object of an address, all that match its pattern, or all under a folder that are ``wanted`` by name.
+
+    In a pattern ``*`` stays within a folder, and ``**`` does not. Only the web escapes the names in its addresses.
+
+    Raises
+    ------
+    UsageError
+        The address cannot be understood, or holds a secret.
+    ConfigurationError
+        A setting in the environment cannot be used, or the package that reads stores is not installed.
+    SourceMissing
+        There is no such object.
+    StorageError
+        The store cannot be reached, or does not let us read.
+    """
     scheme, _, rest = address.partition("://")
-    host, _, key = rest.partition("/")
     if scheme not in SCHEMES:
         raise UsageError(f"{scheme}://… is not read", f"Name a path, or {'://, '.join(SCHEMES)}://")
-    if (
-        ("@" in host and not scheme.startswith("abfs"))
-        or re.search(r"\?[\w-]+=", key)
-        or (scheme in WEB and re.search("[?#]", key))
-    ):
-        # It would stand in the ledger and in every log.
+    if _secret(scheme, rest):
         raise UsageError(
-            f"{scheme}://{host.rpartition('@')[2]}/…: a secret, or a query, is part of the address",
+            f"{shown(address)}: a secret, or a query, is part of the address",
             "Give the store's address alone, and credentials in the environment, as its own tools take them",
         )
+    _check_settings()
     try:
         from obstore.store import from_url  # noqa: PLC0415  of an extra
     except ModuleNotFoundError as error:
@@ -162,39 +197,67 @@ def _open(address: str) -> tuple[Any, str]:
             f"{address} is an object of a store, and obstore is not installed", "pip install 'genrepipe[cloud]'"
         ) from error
     try:
-        store = from_url(root(address), client_options=SETTINGS, retry_config=PATIENCE)  # type: ignore[call-overload]
+        store = from_url(root(address), client_options=CLIENT, retry_config=RETRIES)  # type: ignore[call-overload]
     except Exception as error:
-        raise UsageError(
-            f"{address}: {_line(error)}", "Check the address, and the store's settings in the environment"
-        ) from error
-    return store, unquote(key) if scheme in WEB else key
+        raise UsageError(f"{address}: {_line(error)}", CHECK_STORE) from error
+    key = rest.partition("/")[2]
+    if scheme in WEB:
+        return [Object(address, store, unquote(key))]
+    paths = _told(address, lambda: _paths(store, key, wanted))
+    if not paths:
+        raise SourceMissing(f"{address}: there is no such object", "Check the address, or wait for the object")
+    return [Object(f"{root(address)}/{path}", store, path) for path in paths]
 
 
-def _find(store: Any, key: str, wanted: Callable[[str], bool], *, lists: bool) -> list[str]:
+def _check_settings() -> None:
+    """Refuse settings on which the libraries below would end the process."""
+    for name, value in os.environ.items():
+        if not name.startswith(("AWS_", "GOOGLE_", "AZURE_")):
+            continue
+        if not value.isprintable():
+            raise ConfigurationError(f"{name} holds a line break or another control character", "Set it without")
+        if re.search(r"ENDPOINT(_URL)?(_S3)?$", name):
+            try:
+                parts = urlsplit(value)
+                usable = parts.scheme in WEB and bool(parts.hostname) and parts.port != 0
+            except ValueError:
+                usable = False
+            if not usable:
+                raise ConfigurationError(f"{name} is not the address of a server", "Write it as https://host:port")
+
+
+def _paths(store: Any, key: str, wanted: Callable[[str], bool]) -> list[str]:
     import obstore  # noqa: PLC0415  of an extra
 
-    if wanted(key):
-        try:
+    if key and not key.endswith("/"):
+        with suppress(FileNotFoundError):
             obstore.head(store, key)
-        except FileNotFoundError:
-            pass
-        else:
             return [key]
-    if not lists:
-        return []
-    fixed = re.split(r"[*?[]", key)[0].rpartition("/")[0] if has_magic(key) else key.rstrip("/")
-    listed = sorted(meta["path"] for some in obstore.list(store, prefix=fixed or None) for meta in some)
-    if has_magic(key):
-        return [path for path in listed if _matches(path, key)]
-    return [path for path in listed if wanted(path) and not PurePosixPath(path).name.startswith((".", "_"))]
+    patterns = key.rstrip("/").split("/")
+    fixed = "/".join(patterns[: next((i for i, each in enumerate(patterns) if has_magic(each)), len(patterns))])
+    if not has_magic(key):
+        listed = _listed(obstore.list(store, prefix=fixed or None))
+        return [path for path in listed if wanted(path) and not PurePosixPath(path).name.startswith((".", "_"))]
+    if has_magic(patterns[-1]) and patterns[-1] != "**" and fixed == "/".join(patterns[:-1]):
+        listed = _listed([obstore.list_with_delimiter(store, prefix=fixed or None)["objects"]])
+    else:
+        listed = _listed(obstore.list(store, prefix=fixed or None))
+    return [path for path in listed if _matches(path.split("/"), patterns)]
 
 
-def _matches(path: str, pattern: str) -> bool:
-    """Whether a path matches a pattern in which ``*`` stays within a folder, and ``**`` does not."""
-    if "**" in pattern:
-        return fnmatchcase(path, pattern) or fnmatchcase(path, pattern.replace("**/", ""))
-    names, patterns = path.split("/"), pattern.split("/")
-    return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
+def _listed(found: Any) -> list[str]:
+    return sorted(meta["path"] for some in found for meta in some)
+
+
+def _matches(names: list[str], patterns: list[str]) -> bool:
+    if not patterns:
+        return not names
+    first, rest = patterns[0], patterns[1:]
+    if first == "**":
+        return any(_matches(names[skipped:], rest or ["*"]) for skipped in range(len(names)))
+    if not names or (names[0].startswith(".") and not first.startswith(".")):
+        return False
+    return fnmatchcase(names[0], first) and _matches(names[1:], rest)
 
 
 def _told(address: str, call: Callable[[], T]) -> T:
@@ -202,20 +265,33 @@ def _told(address: str, call: Callable[[], T]) -> T:
     try:
         return interrupts.heeding(call)
     except FileNotFoundError as error:
-        raise SourceMissing(f"{address}: {NONE}", "Check the address, or wait for the object") from error  # fmt: skip
+        raise SourceMissing(
+            f"{address}: there is no such object", "Check the address, or wait for the object"
+        ) from error
     except OSError as error:
         if error.strerror is None:  # of the store's
-            raise StorageError(f"{address} cannot be read: {_line(error)}", "Check the store and the credentials") from error  # fmt: skip
-        raise StorageError(f"{address} cannot be copied: {error.strerror}", "Free space in the temporary folder (TMPDIR)") from error  # fmt: skip
-    except Exception as error:
+            raise StorageError(f"{address} cannot be read: {_line(error)}", CHECK_STORE) from error
+        raise StorageError(
+            f"{address} cannot be copied: {error.strerror}", "Free space in the temporary folder (TMPDIR)"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{address}: {_line(error)}", "Name it without empty, . and .. folders") from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise ConfigurationError(f"{address}: {_line(error)}", CHECK_STORE) from error
         if type(error).__module__.partition(".")[0] != "obstore":
             raise
         if "NoSuchBucket" in str(error) or "404 Not Found" in str(error):
             raise SourceMissing(f"{address}: there is no such store", "Check the address") from error
-        raise StorageError(f"{address} cannot be read: {_line(error)}", "Check the store and the credentials") from error  # fmt: skip
+        if "invalid path" in str(error):
+            raise UsageError(f"{address}: {_line(error)}", "Rename that object, or name a folder beside it") from error
+        raise StorageError(f"{address} cannot be read: {_line(error)}", CHECK_STORE) from error
 
 
-def _line(error: Exception) -> str:
-    """Return the first line of an error without queries, which may be signed."""
-    line = re.sub(r"\?\S+", "?…", str(error).splitlines()[0])
-    return re.sub(r"^Generic \w+ error: | in [\d.]+\S?s\b", "", line).strip().rstrip(".:")
+def _line(error: BaseException) -> str:
+    """Return the first line of an error without what may be signed or secret: queries, users, and what a server answered."""
+    line = next(iter(str(error).splitlines()), type(error).__name__)
+    line = re.sub(r"^Generic \w+ error: | in [\d.]+\S?s\b", "", line)
+    line = re.sub(r"\?\S+", "?…", re.sub(r"://[^/\s]*@", "://…@", line))
+    line = re.sub(r"(status code: \d+[\w ]*).*", r"\1", line)
+    return line[:300].strip().rstrip(".:")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ALIAS = "genrepipe_source"  # of a source's database; that of a warehouse is its file's name
 MAX_LINE_BYTES = 2_000_000
+COMPRESSION = {"": "none", ".gz": "gzip", ".zst": "zstd"}  # in DuckDB's words
 PARSE_FAILURES = {
     "MISSING COLUMNS": "columns: has fewer cells than the header",
     "TOO MANY COLUMNS": "columns: has more cells than the header",
@@ -56,7 +57,7 @@ def read(
         The part cannot be read.
     """
     if part.kind == "csv":
-        csvfiles.check_whole(part.path)
+        csvfiles.check_whole(part.path, part.name)
     bytes_are_text = part.kind == "csv" and source.encoding != "utf-16"
     with attached(database, part) as table:
         names = header(database, part, source, table)
@@ -83,7 +84,7 @@ def read(
             read_rows(rewrite=rewrite)
         except SourceShapeError:
             # DuckDB's strict reader gives up where lines end in more than one way; its lenient one drops cells in silence.
-            if rewrite or not bytes_are_text or part.path.suffix == ".zst":
+            if rewrite or not bytes_are_text or csvfiles.packing(part.path) == ".zst":
                 raise
             database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
             read_rows(rewrite=True)
@@ -151,7 +152,7 @@ def header(database: Database, part: Part, source: Source, table: str) -> list[s
             row[0] for row in database.rows(f"DESCRIBE SELECT * FROM read_parquet({_escaped(part)})", source=part.name)
         ]
     line = database.value(
-        f"SELECT line FROM read_csv({_escaped(part)}, header = false, auto_detect = false, delim = '', quote = '', escape = '', "
+        f"SELECT line FROM read_csv({_escaped(part)}, compression = '{COMPRESSION[csvfiles.packing(part.path)]}', header = false, auto_detect = false, delim = '', quote = '', escape = '', "
         f"strict_mode = false, ignore_errors = true, encoding = {literal(source.encoding)}, "
         f"max_line_size = {MAX_LINE_BYTES}, columns = {{'line': 'VARCHAR'}}) LIMIT 1",
         source=part.name,
@@ -171,7 +172,7 @@ def relation(part: Part, source: Source, header: list[str], table: str) -> tuple
     names = [f"c{i}" for i in range(len(header))]
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
     return (
-        f"read_csv({_escaped(part)}, header = true, auto_detect = false, delim = {literal(part.delimiter)}, "
+        f"read_csv({_escaped(part)}, compression = '{COMPRESSION[csvfiles.packing(part.path)]}', header = true, auto_detect = false, delim = {literal(part.delimiter)}, "
         f"quote = '\"', escape = '\"', encoding = {literal(source.encoding)}, max_line_size = {MAX_LINE_BYTES}, "
         f"store_rejects = true, rejects_limit = 0, columns = {{{columns}}})"
     ), names
@@ -229,7 +230,7 @@ def refuse_cut(database: Database, part: Part, landed: int) -> None:
     StorageError
         It does.
     """
-    if part.path.suffix in {".gz", ".zst"} or csvfiles.ends_in_line_end(part.path):
+    if csvfiles.packing(part.path) or csvfiles.ends_in_line_end(part.path):
         return
     last = database.rows(
         "SELECT max(row_number), max_by(landed_before, row_number), max_by(reason, row_number) FROM unparsed WHERE file = ?",

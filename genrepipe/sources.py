@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from genrepipe import objects
+from genrepipe import csvfiles, objects
 from genrepipe.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
 from genrepipe.objects import Copies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from genrepipe.console import Reporter
     from genrepipe.contracts import Table
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 ENCODINGS = ("utf-8", "latin-1", "utf-16")
 TABLE_MARK = "::"
+DATABASE = re.compile(r"\.(duckdb|db)(::|$)")
 NAMES, NAME = 24, 40  # how many columns a message names, and how much of each
 
 
@@ -52,10 +55,14 @@ class Source:
 
 @contextmanager
 def opened(
-    arguments: Iterable[str], *, encoding: str = "utf-8", mapping: Mapping[str, str] | None = None
+    arguments: Iterable[str],
+    *,
+    encoding: str = "utf-8",
+    mapping: Mapping[str, str] | None = None,
+    say: Reporter | None = None,
 ) -> Iterator[Source]:
     """Find the parts that the arguments name, see ``resolve``; objects of stores are copied to files meanwhile."""
-    with Copies() as copies:
+    with Copies(say) as copies:
         yield resolve(arguments, encoding=encoding, mapping=mapping, copies=copies)
 
 
@@ -98,21 +105,13 @@ def resolve(
 def _parts_of(argument: str, copies: Copies | None) -> list[Part]:
     if not argument.strip():
         raise UsageError("A source is an empty text", "Name a file, a folder, a glob or file.duckdb::table")
+    if objects.named(argument):
+        return _objects_of(argument, copies)
     if TABLE_MARK in argument:
         file, _, table = argument.rpartition(TABLE_MARK)
-        if objects.named(file):
-            raise UsageError(
-                f"{objects.root(file).rpartition('@')[2]}/…: a table of a remote database is not read",
-                "Copy the database to a file first",
-            )
         if not Path(file).is_file():
             raise SourceMissing(f"{file}: there is no such DuckDB file", "Check the path before the ::")
         return [Part(argument, "table", Path(file), table)]
-    if objects.named(argument):
-        if copies is None:
-            raise UsageError(f"{argument}: addresses are not read here", "Copy the object to a file first")
-        fetched = copies.fetch(argument, lambda name: _kind(Path(name)) is not None)
-        return [replace(_file_part(path), name=address) for address, path in fetched]
     path = Path(argument)
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
@@ -133,6 +132,19 @@ def _parts_of(argument: str, copies: Copies | None) -> list[Part]:
     raise SourceMissing(f"{argument}: there is no such file", "Check the path, or wait for the file")
 
 
+def _objects_of(address: str, copies: Copies | None) -> list[Part]:
+    if DATABASE.search(address):
+        raise UsageError(f"{objects.shown(address)}: a database is not read from a store", "Copy it to a file first")
+    if copies is None:
+        raise UsageError(f"{objects.shown(address)}: addresses are not read here", "Copy the object to a file first")
+    found = objects.find(address, lambda name: _kind(Path(name)) is not None)
+    parts = [_file_part(Path(each.address.rpartition("/")[2]), each.address) for each in found]
+    return [
+        replace(part, path=copies.copy(each, "." + part.kind + csvfiles.packing(part.path)))
+        for part, each in zip(parts, found, strict=True)
+    ]
+
+
 def _kind(path: Path) -> Literal["csv", "parquet"] | None:
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
@@ -140,16 +152,16 @@ def _kind(path: Path) -> Literal["csv", "parquet"] | None:
     return "csv" if name.endswith(CSV_SUFFIXES) else None
 
 
-def _file_part(path: Path) -> Part:
-    kind = _kind(path)
+def _file_part(path: Path, name: str = "") -> Part:
+    kind, name = _kind(path), name or str(path)
     if kind is None:
         if path.suffix in {".duckdb", ".db"}:
-            raise UsageError(f"{path} is a DuckDB file", f"Name its table: {path}::table")
+            raise UsageError(f"{name} is a DuckDB file", f"Name its table: {name}::table")
         raise UsageError(
-            f"{path}: neither CSV nor Parquet by its name",
+            f"{name}: neither CSV nor Parquet by its name",
             f"Name it {' or '.join((*CSV_SUFFIXES[:3], PARQUET_SUFFIXES[0]))}",
         )
-    return Part(str(path), kind, path, delimiter="\t" if ".tsv" in path.name.lower() else ",")
+    return Part(name, kind, path, delimiter="\t" if ".tsv" in path.name.lower() else ",")
 
 
 def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str], where: str) -> dict[str, int | None]:
@@ -248,8 +260,8 @@ def age_hours(source: Source) -> float:
     return max(0.0, (time.time() - max(changed for _, changed in stamps(source)) / 1e9) / 3600)
 
 
-def digest(path: Path) -> str:
-    """Return the sha256 of a file's bytes.
+def digest(path: Path, name: str = "") -> str:
+    """Return the sha256 of a file's bytes; messages call it by ``name``.
 
     Raises
     ------
@@ -260,4 +272,6 @@ def digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
+        raise StorageError(
+            f"{name or path} cannot be read: {error.strerror}", "Check its permissions and the disk"
+        ) from error

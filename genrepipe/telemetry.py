@@ -51,7 +51,6 @@ def followed(telemetry: Telemetry, request: ScoreRequest, score: Callable[..., d
         result = score(request, telemetry.say)
     except BaseException as error:
         end = ending(error)
-        telemetry.say.fail(end["error"], end["exit_code"])
         _metrics(telemetry, request, None, end["exit_code"])
         _lineage(telemetry, EVENTS.get(end["status"], "FAIL"), request, day, error=end["error"])
         _ping(telemetry, telemetry.ping_failure)

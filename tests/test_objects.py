@@ -13,11 +13,18 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
+import zstandard
 
 from tests.conftest import Store, ask, genrepipe, tracks, write_csv
 from tests.test_operations import DAY, score
+from tests.test_watching import listening
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
 
 pytest.importorskip("obstore", reason="addresses need the extra: pip install 'genrepipe[cloud]'")
 
@@ -58,12 +65,16 @@ def test_a_night_is_scored_from_a_bucket(tmp_path: Path, store: Store) -> None:
         ("s3://music/n/*.csv", ["n/_hidden.csv", "n/b.csv"]),
         ("s3://music/*/*/?.csv", ["n/2/c.csv"]),
         ("s3://music/n/**/*.csv", ["n/2/c.csv", "n/_hidden.csv", "n/b.csv"]),
+        ("s3://music/**/b*.csv", ["n/b.csv"]),
+        ("s3://music/n/**/c*", ["n/2/c.csv"]),
     ],
 )
 def test_an_address_names_an_object_a_folder_or_a_pattern(
     tmp_path: Path, store: Store, address: str, found: list[str]
 ) -> None:
-    for number, key in enumerate(("a b.csv", "50%25[1].csv", "n/b.csv", "n/2/c.csv", "n/_hidden.csv", "n/readme.txt")):
+    for number, key in enumerate(
+        ("a b.csv", "50%25[1].csv", "n/b.csv", "n/2/c.csv", "n/_hidden.csv", "n/.dot.csv", "n/readme.txt")
+    ):
         store.put(key, write_csv(tmp_path / "t.csv", tracks(1, instance_id=str(number), energy="7")))
     told = genrepipe("validate", address, "--output", "json", **store.environment)
     assert told.code == 65, told.err
@@ -74,14 +85,16 @@ def test_an_address_names_an_object_a_folder_or_a_pattern(
 @pytest.mark.parametrize(
     ("address", "code", "words"),
     [
-        ("s3://music/none.csv", 66, "there is no CSV or Parquet object. Check the address"),
-        ("s3://music/none-*.csv", 66, "there is no CSV or Parquet object"),
-        ("s3://music/readme.txt", 66, "there is no CSV or Parquet object"),
-        ("s3://other/a.csv", 66, "there is no such store"),
-        ("s3://some-key:hush@music/a.csv", 64, "a secret, or a query"),
-        ("https://host.example/a.csv?token=hush", 64, "a secret, or a query"),
-        ("s3://music/w.duckdb::tracks", 64, "Copy the database to a file first"),
+        ("s3://music/none.csv", 66, "there is no such object. Check the address"),
+        ("s3://music/none-*.csv", 66, "there is no such object"),
+        ("s3://music/readme.txt", 64, "s3://music/readme.txt: neither CSV nor Parquet by its name"),
+        ("s3://music/*", 64, "s3://music/readme.txt: neither CSV nor Parquet by its name"),
+        ("s3://other/a.csv", 66, "there is no such"),
+        ("s3://music/w.duckdb::tracks", 64, "Copy it to a file first"),
+        ("s3://music/n//a.csv", 64, "without empty"),
+        ("s3://music/../a.csv", 64, "without empty"),
         ("ftp://host.example/a.csv", 64, "Name a path, or s3://"),
+        ("http://127.0.0.1:9/a.txt", 64, "neither CSV nor Parquet by its name"),
         ("s3://", 64, "Check the address"),
     ],
 )
@@ -89,27 +102,115 @@ def test_what_is_wrong_with_an_address_is_one_line(store: Store, address: str, c
     store.put("readme.txt", b"hello")
     result = genrepipe("validate", address, **store.environment)
     assert (result.code, words in result.error) == (code, True), result.err
-    assert "hush" not in result.err
 
 
-def test_a_store_that_is_not_there_or_refuses_is_worth_another_attempt(store: Store) -> None:
-    gone = genrepipe("validate", "s3://music/a.csv", **{**store.environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:9"})
-    assert gone.code == 74
-    assert "Check the store and the credentials" in gone.error
-    store.client.put_object(Bucket="music", Key="a.csv", Body=b"")
-    assert "a.csv is empty" in genrepipe("validate", "s3://music/a.csv", **store.environment).error
+@pytest.mark.parametrize(
+    "address",
+    [
+        "s3://some-key:hush@music/a.csv",
+        "s3://some-key:hu/sh@music/a.csv",
+        "s3://music?secret=hush",
+        "s3://music/a.csv?sig=hush",
+        "az://container?sig=hush",
+        "abfss://user:hush@account.dfs.core.windows.net/a.csv",
+        "https://host.example/a.csv?token=hush",
+        "https://host.example?token=hush",
+        "https://user:hush@host.example/a.csv",
+        "https://user:p/hush@host.example/a.csv",
+        "postgres://user:hush@host.example/x.duckdb::t",
+    ],
+)
+def test_a_secret_in_an_address_is_refused_and_told_to_nobody(tmp_path: Path, address: str) -> None:
+    result = genrepipe("score", address, "--warehouse", "w.duckdb", "--lineage-file", "events.json", "--result-file", "result.json", cwd=tmp_path)  # fmt: skip
+    assert result.code == 64
+    told = result.err + result.out + "".join(path.read_text() for path in tmp_path.iterdir())
+    assert not any(word in told for word in ("hush", "hu/", "/sh"))
+    assert {path.name for path in tmp_path.iterdir()} == {"events.json", "result.json"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AWS_ENDPOINT_URL", "127.0.0.1:9", "AWS_ENDPOINT_URL is not the address of a server"),
+        ("AWS_ENDPOINT_URL", "http://host:port", "AWS_ENDPOINT_URL is not the address of a server"),
+        ("AWS_ACCESS_KEY_ID", "some-key\n", "AWS_ACCESS_KEY_ID holds a line break"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_78(store: Store, name: str, value: str, words: str) -> None:
+    result = genrepipe("validate", "s3://music/a.csv", **{**store.environment, name: value})
+    assert (result.code, words in result.error) == (78, True), result.err
+
+
+def test_a_store_that_is_not_there_or_refuses_is_worth_another_attempt(tmp_path: Path, store: Store) -> None:
+    address = store.put("a.csv", write_csv(tmp_path / "t.csv", tracks(2)))
+    gone = genrepipe("validate", address, **{**store.environment, "AWS_ENDPOINT_URL": "http://user:hush@127.0.0.1:9"})
+    assert (gone.code, "Check the address, the store's settings" in gone.error) == (74, True)
+    assert "hush" not in gone.err
+
+    def refuse(request: BaseHTTPRequestHandler, _: bytes) -> bool:
+        body = b"<Error><StringToSign>hush</StringToSign>" + b"x" * 100_000
+        request.send_response(403)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+        return True
+
+    with listening(refuse) as endpoint:
+        refused = genrepipe("validate", "s3://music", **{**store.environment, "AWS_ENDPOINT_URL": endpoint})
+    assert (refused.code, "403 Forbidden" in refused.error) == (74, True), refused.err
+    assert len(refused.error) < 500
+    assert "hush" not in refused.err
+    lost = genrepipe("validate", address, **{**store.environment, "TMPDIR": str(tmp_path / "none")})
+    assert (lost.code, "TMPDIR" in lost.error) == (74, True)
+
+
+def test_messages_and_ledger_name_the_object_and_not_its_copy(tmp_path: Path, store: Store) -> None:
+    whole = write_csv(tmp_path / "t.csv", tracks(50)).read_bytes()
+    parquet = tmp_path / "t.parquet"
+    pl.read_csv(tmp_path / "t.csv", infer_schema=False).write_parquet(parquet)
+    for key, content in {
+        "cut.csv.gz": gzip.compress(whole)[:-20], "cut.csv.zst": zstandard.compress(whole)[:-5],
+        "cut.parquet": parquet.read_bytes()[:-30], "void.csv": b"", "void.parquet": b"",
+    }.items():  # fmt: skip
+        address = store.put(key, content)
+        result = genrepipe("score", address, "--warehouse", tmp_path / "w.duckdb", **store.environment)
+        assert result.code in {65, 74}, (key, result.err)
+        assert address in result.error
+        assert "genrepipe.objects" not in result.error
+    assert ask(tmp_path / "w.duckdb", "SELECT count(*) AS n FROM runs WHERE error LIKE '%genrepipe.objects%'") == [{"n": 0}]  # fmt: skip
+
+
+def test_an_object_that_is_named_twice_is_read_once(tmp_path: Path, store: Store) -> None:
+    address = store.put("a.csv", write_csv(tmp_path / "t.csv", tracks(5)))
+    told = genrepipe("validate", address, "s3://music/*.csv", address, "--output", "json", **store.environment)
+    assert (told.json["received"], told.json["duplicates"]) == (5, 0)
+
+
+def test_what_others_left_among_the_temporary_files_is_not_touched(tmp_path: Path, store: Store) -> None:
+    address = store.put("a.csv", write_csv(tmp_path / "t.csv", tracks(5)))
+    (tmp_path / "precious").mkdir()
+    (store.folder / "genrepipe.objects.link").symlink_to(tmp_path / "precious")
+    (store.folder / "genrepipe.objects.evil").mkdir()
+    (store.folder / "genrepipe.objects.evil" / "lock").symlink_to(tmp_path / "made")
+    assert genrepipe("validate", address, **store.environment).code == 0
+    assert not (tmp_path / "made").exists()
+    assert list((tmp_path / "precious").iterdir()) == []
 
 
 def test_an_object_of_the_web(tmp_path: Path) -> None:
-    write_csv(tmp_path / "a night.csv", tracks(3))
+    """Its name is its address as it was given; a run can be verified by it."""
+    write_csv(tmp_path / "a% night?.csv", tracks(3))
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(tmp_path)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        address = f"http://127.0.0.1:{server.server_port}"
-        assert genrepipe("validate", f"{address}/a%20night.csv", "--output", "json").json["accepted"] == 3
+        address, warehouse = f"http://127.0.0.1:{server.server_port}", tmp_path / "w.duckdb"
+        run = score(f"{address}/a%25%20night%3F.csv", warehouse)
+        assert run["predicted"] == 3
+        again = genrepipe("verify", "--run", run["run_id"], "--warehouse", warehouse, "--output", "json")
+        assert again.json["status"] == "identical"
         assert genrepipe("validate", f"{address}/none.csv").code == 66
-        assert genrepipe("validate", address).code == 66
+        assert genrepipe("validate", address).code == 64
     finally:
         server.shutdown()
         thread.join()

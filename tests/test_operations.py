@@ -552,10 +552,10 @@ def test_a_compressed_file_has_a_limit(tmp_path: Path, suffix: str, monkeypatch:
         import zstandard
 
         path.write_bytes(zstandard.compress(b"0" * 3_000_000))
-    csvfiles.check_whole(path)
+    csvfiles.check_whole(path, path.name)
     monkeypatch.setattr(csvfiles, "MAX_UNPACKED_BYTES", 2_000_000)
     with pytest.raises(SourceShapeError, match="unpacks to more than"):
-        csvfiles.check_whole(path)
+        csvfiles.check_whole(path, path.name)
 
 
 def test_control_characters_never_reach_a_terminal(tmp_path: Path) -> None:

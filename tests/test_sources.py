@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from genrepipe import csvfiles, landing, resources, sources, warehouse
-from genrepipe.errors import SourceMissing, SourceShapeError, UsageError
+from genrepipe.errors import SourceMissing, SourceShapeError, StorageError, UsageError
 from tests.conftest import GOOD, genrepipe, track, tracks, write_csv
 
 if TYPE_CHECKING:
@@ -368,8 +368,22 @@ def test_whole_zstd_files_pass_and_every_cut_is_found(tmp_path: Path, level: int
     whole = compressor.compress(write_csv(tmp_path / "raw.csv", tracks(3000)).read_bytes())
     for content in (whole, whole + whole, b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc" + whole):
         path.write_bytes(content)
-        csvfiles.check_whole(path)
+        csvfiles.check_whole(path, path.name)
     for cut in (3, 5, 9, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
         with pytest.raises(StorageError, match="cut short"):
-            csvfiles.check_whole(path)
+            csvfiles.check_whole(path, path.name)
+
+
+@pytest.mark.parametrize("name", ["T.CSV.GZ", "T.CSV.ZST", "T.CSV"])
+def test_names_in_capitals_are_read_alike(tmp_path: Path, name: str) -> None:
+    """Thousands of rows: packed, some of their bytes are carriage returns."""
+    plain = write_csv(tmp_path / "plain.csv", tracks(3000)).read_bytes()
+    pack = {"GZ": gzip.compress, "ZST": zstandard.compress}.get(name.rpartition(".")[2], bytes)
+    (tmp_path / name).write_bytes(pack(plain))
+    arrival = land(tmp_path / name)[0]
+    assert (arrival.received, arrival.accepted) == (3000, 3000)
+    if pack is not bytes:
+        (tmp_path / name).write_bytes(pack(plain) + pack(plain)[:-20])
+        with pytest.raises(StorageError, match="cannot be read to its end"):
+            land(tmp_path / name)

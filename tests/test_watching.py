@@ -283,18 +283,19 @@ def test_metrics_are_a_prometheus_textfile_and_a_failure_keeps_the_last_success(
 
 
 @contextmanager
-def listening(answer: Callable[[BaseHTTPRequestHandler, bytes], None]) -> Iterator[str]:
-    """A server of its own thread that hands each request to ``answer``, and its address."""
+def listening(answer: Callable[[BaseHTTPRequestHandler, bytes], object]) -> Iterator[str]:
+    """A server of its own thread that hands each request to ``answer``, which may answer itself, and its address."""
 
     class Listener(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            answer(self, body)
+            if answer(self, body):
+                return
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_HEAD = do_GET  # noqa: N815
 
         def log_message(self, *args: object) -> None:
             pass
@@ -331,6 +332,10 @@ def test_lineage_events_name_the_run_its_datasets_and_their_columns(tmp_path: Pa
     assert wrote["outputFacets"]["outputStatistics"]["rowCount"] == 5
     assert wrote["name"] == f"{tmp_path}/w.duckdb/predictions"
     assert first[1]["inputs"][0]["name"] == str(tmp_path / "t.csv")
+    write_csv(tmp_path / "t.csv", tracks(6))
+    assert genrepipe(*words, NEXT, "--dry-run", cwd=tmp_path).code == 0
+    dry = json.loads((tmp_path / "events.json").read_text().splitlines()[-1])
+    assert (dry["eventType"], dry["outputs"]) == ("COMPLETE", [])
 
 
 def test_lineage_events_are_sent_to_a_server(tmp_path: Path, big: Path) -> None:

@@ -1,0 +1,109 @@
+"""One read-only query of a user on a warehouse, whose answer is printable whatever types it has."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+
+from genrepipe import interrupts
+from genrepipe.database import Database
+from genrepipe.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from genrepipe.resources import Plan
+
+PYTHON_DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 1970
+
+
+def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
+    """Run one read-only query for a user, who may read the warehouse and nothing else.
+
+    Values of types that Polars does not know (intervals, unions, bits) come as text, and columns of one name are
+    told apart by a number. A signal stops it.
+
+    Raises
+    ------
+    UsageError
+        The SQL is wrong, is not one query, or tries to write.
+    """
+    with (
+        Database(path, plan, read_only=True) as database,
+        interrupts.deferred(),
+        interrupts.stopping(database.interrupt),
+    ):
+        database.seal()
+        return _ask(database, statement)
+
+
+def _ask(database: Database, statement: str) -> pl.DataFrame:
+    try:
+        found = duckdb.extract_statements(statement)
+        if [each.type for each in found] != [duckdb.StatementType.SELECT]:
+            raise UsageError("The query is not one SELECT", "Write one query; DESCRIBE and SHOW are queries too")
+        bare = _without_end(statement)
+        columns = database.rows(f"DESCRIBE ({bare}\n)")
+        names = [f"c{i}" for i in range(len(columns))]
+        cast = {name: _known(name, str(column[1])) for name, column in zip(names, columns, strict=True)}
+        ask = f" FROM ({bare}\n) AS t({', '.join(names)})"
+        frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
+        if beyond := _beyond(frame):
+            cast |= {name: f"{name}::VARCHAR AS {name}" for name in beyond}
+            frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
+    except duckdb.Error as error:
+        words = str(error).partition("\nLINE ")[0].split()
+        missing = isinstance(error, duckdb.CatalogException)
+        remedy = "SHOW TABLES lists the tables" if missing else "DESCRIBE predictions_latest names a table's columns"
+        raise UsageError(f"The query failed: {' '.join(words).rstrip('.!?')}", remedy) from error
+    for name, column in zip(names, columns, strict=True):
+        if column[1] == "HUGEINT":  # a sum of whole numbers; one that is too large stays text
+            with suppress(pl.exceptions.InvalidOperationError):
+                frame = frame.with_columns(pl.col(name).cast(pl.Int64))
+    told: list[str] = []
+    for column in columns:
+        doubled = sum(name == column[0] or name.startswith(f"{column[0]}_") for name in told)
+        told.append(f"{column[0]}_{doubled}" if column[0] in told else column[0])
+    return frame.rename(dict(zip(names, told, strict=True)))
+
+
+def _without_end(statement: str) -> str:
+    """Return one statement without the semicolons and comments after it."""
+    end = len(statement)
+    for offset, kind in reversed(duckdb.tokenize(statement)):
+        if kind != duckdb.token_type.comment and statement[offset] != ";":
+            break
+        end = offset
+    return statement[:end]
+
+
+def _beyond(frame: pl.DataFrame) -> list[str]:
+    """Return the columns in which is infinity, or a year that Python has not: they can be shown as text alone."""
+    return [each.name for each in frame if any(not days.is_between(*PYTHON_DAYS).all() for days in _days(each))]
+
+
+def _days(column: pl.Series) -> Iterator[pl.Series]:
+    """Yield the dates and times in a column, however deep, in days since 1970."""
+    if isinstance(column.dtype, pl.List | pl.Array):
+        yield from _days(column.explode())
+    elif isinstance(column.dtype, pl.Struct):
+        for field in column.dtype.fields:
+            yield from _days(column.struct.field(field.name))
+    elif column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        yield column.dt.epoch("d")
+
+
+def _known(name: str, kind: str) -> str:
+    """Return a column as a type that Polars knows, or as text."""
+    if kind in {"TIMESTAMP_S", "TIMESTAMP_MS"}:
+        return f"{name}::TIMESTAMP AS {name}"  # in which infinity stays what it is
+    unknown = re.search(
+        r"HUGEINT|INTERVAL|UNION|BIT|BLOB|TIME WITH TIME ZONE|VARIANT|GEOMETRY|TIMESTAMP_(S|MS|NS)|MAP\(.*(DATE|TIMESTAMP)",
+        kind,
+    )
+    return f"{name}::VARCHAR AS {name}" if unknown else name

@@ -143,6 +143,10 @@ def job_of(database: Database, run_date: date, ids: set[str], exported: Path) ->
     UsageError
         A row is not in the quarantine of that date, or they are those of several jobs.
     """
+    if not ids:
+        raise UsageError(
+            f"{exported} holds no rows", "Correct the rows of an export, and leave those to be scored in it"
+        )
     found = dict(
         database.rows(
             "SELECT quarantine_id, job FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND quarantine_id IN (SELECT unnest(?))",
@@ -150,7 +154,7 @@ def job_of(database: Database, run_date: date, ids: set[str], exported: Path) ->
         )
     )
     strangers = sorted(ids - found.keys())
-    if strangers or not found:
+    if strangers:
         raise UsageError(
             f"{exported}: {len(strangers)} of its rows are not in the quarantine of {run_date}, the first with {ID} {strangers[:1]}",
             "Name the --run-date of the export, and leave that column as it is",

@@ -312,4 +312,8 @@ def _print_table(frame: pl.DataFrame) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_cell, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_cell(name)}: {_cell(each)}' for name, each in value.items())}}}"
     return f"{value:.4g}" if isinstance(value, float) else plain(value)

@@ -220,6 +220,13 @@ def test_query_prints_every_form(scored: Path, output: str, start: bytes) -> Non
     assert done.stderr == b""
 
 
+def test_a_table_shows_lists_and_structs_shortly(scored: Path) -> None:
+    sql = "SELECT [DATE '2026-11-22', NULL] AS a, {'Rock': 0.123456789::DOUBLE, 'Jazz': ['x']} AS b"
+    done = genrepipe("query", sql, "--warehouse", scored)
+    assert "[2026-11-22, ]" in done.out
+    assert "{Rock: 0.1235, Jazz: [x]}" in done.out
+
+
 @pytest.mark.parametrize("form", ["{}", "[{}]", "{{'x': {}}}", "map{{'x': {}}}", "[[{{'x': [{}]}}]]"])
 @pytest.mark.parametrize("output", ["csv", "json", "table"])
 def test_query_shows_dates_that_python_has_not(scored: Path, form: str, output: str) -> None:

@@ -492,6 +492,7 @@ def test_a_parse_failure_is_exported_with_its_line_and_replayed(tmp_path: Path) 
     [
         (("replay", "{export}", "--run-date", DAY), 64, f"1 of its rows are not in the quarantine of {DAY}"),
         (("replay", "{csv}", "--run-date", DAY), 64, "has no column quarantine_id"),
+        (("replay", "{void}", "--run-date", DAY), 64, "holds no rows"),
         (("replay", "none.csv", "--run-date", DAY), 66, "there is no such file"),
         (("show", "0"), 64, "There is no quarantined row"),
         (("export", "--run-date", DAY, "--out", "e2.csv"), 64, f"No row of {DAY} is open"),
@@ -502,7 +503,9 @@ def test_the_quarantine_commands_say_what_is_wrong(
 ) -> None:
     path = write_csv(tmp_path / "t.csv", tracks(2))
     export = write_csv(tmp_path / "e.csv", [{**row, "quarantine_id": "none"} for row in tracks(2)])
-    words = [word.replace("{csv}", str(path)).replace("{export}", str(export)) for word in arguments]
+    (tmp_path / "v.csv").write_text(export.read_text().splitlines()[0] + "\n")
+    named = {"{csv}": str(path), "{export}": str(export), "{void}": str(tmp_path / "v.csv")}
+    words = [named.get(word, word) for word in arguments]
     result = genrepipe("quarantine", *words, "--warehouse", scored_day)
     assert result.code == code
     assert said in result.err

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from genrepipe import interrupts
 from genrepipe.console import Reporter, Silent
-from genrepipe.errors import ConfigurationError, ExtraMissing, SourceMissing, StorageError, UsageError
+from genrepipe.errors import ConfigurationError, ExtraMissing, SourceMissing, SourceShapeError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,8 @@ class Copies:
         ------
         SourceMissing
             There is no such object.
+        SourceShapeError
+            It is packed, and its name does not say so.
         StorageError
             The store cannot be reached, does not let us read, or the copy has no room.
         """
@@ -113,6 +115,11 @@ class Copies:
 
         def read() -> None:
             told = obstore.get(found.store, found.path)
+            if (encoded := told.attributes.get("Content-Encoding")) and "." not in suffix[1:]:
+                raise SourceShapeError(
+                    f"{found.address} is stored with Content-Encoding {encoded}",
+                    "Store it plain, or as .csv.gz without",
+                )
             size, done = told.meta["size"], 0
             with out.open("wb") as file:
                 for chunk in told.stream(min_chunk_size=CHUNK):

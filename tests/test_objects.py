@@ -180,6 +180,12 @@ def test_messages_and_ledger_name_the_object_and_not_its_copy(tmp_path: Path, st
     assert ask(tmp_path / "w.duckdb", "SELECT count(*) AS n FROM runs WHERE error LIKE '%genrepipe.objects%'") == [{"n": 0}]  # fmt: skip
 
 
+def test_an_object_that_is_packed_under_a_plain_name_is_told(store: Store) -> None:
+    store.client.put_object(Bucket="music", Key="a.csv", Body=gzip.compress(b"x"), ContentEncoding="gzip")
+    told = genrepipe("validate", "s3://music/a.csv", **store.environment)
+    assert (told.code, "Content-Encoding gzip" in told.error) == (65, True)
+
+
 def test_an_object_that_is_named_twice_is_read_once(tmp_path: Path, store: Store) -> None:
     address = store.put("a.csv", write_csv(tmp_path / "t.csv", tracks(5)))
     told = genrepipe("validate", address, "s3://music/*.csv", address, "--output", "json", **store.environment)

@@ -79,7 +79,9 @@ class Database:
             config["storage_compatibility_version"] = STORAGE_VERSION
         # Beside the file, so that what a killed run leaves is found; DuckDB makes it when it needs it.
         self.scratch = (
-            Path(tempfile.gettempdir(), f"genrepipe.{os.getpid()}.tmp") if path is None else Path(f"{path}.tmp")
+            Path(tempfile.gettempdir(), f"genrepipe.{os.getpid()}.{id(self):x}.tmp")
+            if path is None
+            else Path(f"{path}.tmp")
         )
         config["temp_directory"] = str(self.scratch)
         with _our_errors(self.stands_for):
@@ -154,7 +156,8 @@ class Database:
         """Close the connection; what was committed is on disk after it."""
         with _our_errors(self.stands_for):
             self._connection.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        if self.path is None:  # beside a file, it is that of every process that reads it
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def __enter__(self) -> Database:
         return self

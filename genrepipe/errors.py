@@ -111,12 +111,8 @@ class Terminated(Interrupted):
 
 
 INTERRUPTED = "What had not been published is rolled back; run again, a published run is recognised"
-
-
-NO_MEMORY = (
-    "bad alloc",
-    "can't start new thread",
-)  # a thread is refused where there is no room for its stack, or too many
+# A thread is refused where there is no room for its stack, or where there are too many.
+NO_MEMORY = ("bad alloc", "can't start new thread")
 
 
 def explained(error: BaseException) -> GenrepipeError:

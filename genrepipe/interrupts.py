@@ -10,7 +10,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -77,6 +76,8 @@ def heeding(call: Callable[[], T], seconds: float | None = None, *, last: bool =
     TimeoutError
         It did not end in time.
     """
+    from concurrent.futures import Future, wait  # noqa: PLC0415  logging comes with it, and help needs neither
+
     outcome: Future[T] = Future()
 
     def run() -> None:

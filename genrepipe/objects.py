@@ -140,7 +140,7 @@ class Copies:
 
     def _make(self) -> Path:
         wanted = os.environ.get("TMPDIR")
-        if wanted and Path(tempfile.gettempdir()) != Path(wanted).absolute():
+        if wanted and not (Path(wanted).is_dir() and Path(wanted).samefile(tempfile.gettempdir())):
             raise StorageError(f"{wanted}: no file can be made there", "Let TMPDIR name a folder with room")
         _clear()
         while True:  # who clears may take a folder that is just being made for one that was left

@@ -151,10 +151,9 @@ def header(database: Database, part: Part, source: Source, table: str) -> list[s
         return [
             row[0] for row in database.rows(f"DESCRIBE SELECT * FROM read_parquet({_escaped(part)})", source=part.name)
         ]
+    how = "header = false, delim = '', quote = '', escape = '', strict_mode = false, ignore_errors = true, columns = {'line': 'VARCHAR'}"
     line = database.value(
-        f"SELECT line FROM read_csv({_escaped(part)}, compression = '{COMPRESSION[csvfiles.packing(part.path)]}', header = false, auto_detect = false, delim = '', quote = '', escape = '', "
-        f"strict_mode = false, ignore_errors = true, encoding = {literal(source.encoding)}, "
-        f"max_line_size = {MAX_LINE_BYTES}, columns = {{'line': 'VARCHAR'}}) LIMIT 1",
+        f"SELECT line FROM {_read_csv(part, source, how)} LIMIT 1",
         source=part.name,
     )
     try:
@@ -171,11 +170,19 @@ def relation(part: Part, source: Source, header: list[str], table: str) -> tuple
         return f"read_parquet({_escaped(part)})", header
     names = [f"c{i}" for i in range(len(header))]
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
+    how = (
+        f"header = true, delim = {literal(part.delimiter)}, quote = '\"', escape = '\"', "
+        f"store_rejects = true, rejects_limit = 0, columns = {{{columns}}}"
+    )
+    return _read_csv(part, source, how), names
+
+
+def _read_csv(part: Part, source: Source, how: str) -> str:
+    packing = COMPRESSION[csvfiles.packing(part.path)]
     return (
-        f"read_csv({_escaped(part)}, compression = '{COMPRESSION[csvfiles.packing(part.path)]}', header = true, auto_detect = false, delim = {literal(part.delimiter)}, "
-        f"quote = '\"', escape = '\"', encoding = {literal(source.encoding)}, max_line_size = {MAX_LINE_BYTES}, "
-        f"store_rejects = true, rejects_limit = 0, columns = {{{columns}}})"
-    ), names
+        f"read_csv({_escaped(part)}, compression = '{packing}', auto_detect = false, "
+        f"encoding = {literal(source.encoding)}, max_line_size = {MAX_LINE_BYTES}, {how})"
+    )
 
 
 def keep_unparsed(database: Database, part: Part) -> None:

@@ -25,8 +25,8 @@ PYTHON_DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 
 def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
     """Run one read-only query for a user, who may read the warehouse and nothing else.
 
-    Values of types that Polars does not know (intervals, unions, bits) come as text, and columns of one name are
-    told apart by a number. A signal stops it.
+    Values of types that Polars does not know (intervals, unions, bits) come as text, and so do dates beyond the years 1 to
+    9999; columns of one name are told apart by a number. A signal stops it.
 
     Raises
     ------
@@ -89,6 +89,8 @@ def _beyond(frame: pl.DataFrame) -> list[str]:
 
 def _days(column: pl.Series) -> Iterator[pl.Series]:
     """Yield the dates and times in a column, however deep, in days since 1970."""
+    if "Date" not in str(column.dtype):  # most lists have none, and are long
+        return
     if isinstance(column.dtype, pl.List | pl.Array):
         yield from _days(column.explode())
     elif isinstance(column.dtype, pl.Struct):

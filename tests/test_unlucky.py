@@ -463,6 +463,22 @@ def test_a_track_is_explained(scored: Path) -> None:
     assert ask(scored, "FROM explain_track('nobody')") == []
 
 
+def test_a_reader_leaves_what_other_readers_spill_beside_the_warehouse(tmp_path: Path) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    score(write_csv(tmp_path / "t.csv", tracks(2)), warehouse)
+    (tmp_path / "w.duckdb.tmp").mkdir()
+    (tmp_path / "w.duckdb.tmp" / "duckdb_temp_storage-0.tmp").write_text("of another query")
+    assert ask(warehouse, "SELECT count(*) AS n FROM predictions") == [{"n": 2}]
+    assert (tmp_path / "w.duckdb.tmp" / "duckdb_temp_storage-0.tmp").exists()
+
+
+def test_what_is_rewritten_leaves_no_scratch_folder(tmp_path: Path) -> None:
+    source, scratch = write_csv(tmp_path / "t.csv", tracks(3), lineterminator="\r"), tmp_path / "scratch"
+    scratch.mkdir()
+    told = genrepipe("validate", source, "--output", "json", TMPDIR=str(scratch))
+    assert (told.json["accepted"], list(scratch.iterdir())) == (3, [])
+
+
 def test_views_and_their_columns_are_described(scored: Path) -> None:
     views = ask(scored, "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal")
     assert len(views) == 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-# Until main() is there to explain a signal, let it end the process without a word. Python ignores SIGTERM as PID 1.
+# Until main() can report a signal, let it end the process silently. Python ignores SIGTERM as PID 1.
 for _number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(_number, lambda number, _: os._exit(128 + number))
 
@@ -18,9 +18,10 @@ from typing import Any, NoReturn
 
 import click
 
-from genrepipe import errors, interrupts, options, resources
-from genrepipe.cli import cli
-from genrepipe.errors import GenrepipeError, StorageError, UsageError
+from genrepipe.cli.main import cli
+from genrepipe.cli.output import OUTCOME
+from genrepipe.core import resources, signals
+from genrepipe.core.errors import GenrepipeError, StorageError, UsageError, as_genrepipe_error
 
 TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last word
 
@@ -46,15 +47,15 @@ def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
     # Names in it may hold anything, control characters of terminals too.
     message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
     failure = {"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code}
-    if told := bool(options.shown):  # a result that is a failure: what was printed of it says more
-        failure = {**options.shown[-1], "exit_code": error.exit_code}
+    if OUTCOME.shown:  # a result that is a failure: what was printed of it says more
+        failure = {**OUTCOME.shown, "exit_code": error.exit_code}
     wanted = "--output=json" in arguments or ("--output", "json") in itertools.pairwise(arguments)
-    _leave_word(failure, arguments)
+    _write_result(failure, arguments)
     with contextlib.suppress(
         OSError, ValueError, AttributeError
     ):  # a closed or full stream must not hide the exit code
         print(f"genrepipe: error: {message}", file=sys.stderr)
-        if wanted and not told:
+        if wanted and not OUTCOME.shown:
             print(json.dumps(failure))
     _leave(error.exit_code)
 
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line; every failure is one line and an exit code of the table."""
     arguments = sys.argv[1:] if arguments is None else arguments
     code: object = 0
-    interrupts.listen()
+    signals.install()
     sys.unraisablehook = _unraisable
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed before we began, as 2>&- does
@@ -76,20 +77,19 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except BaseException as error:  # noqa: BLE001  every way out is explained
         if os.environ.get("GENREPIPE_DEBUG"):
             traceback.print_exc()
-        _fail(_explained(error), arguments)
+        _fail(_reported(error), arguments)
     code = code if isinstance(code, int) else 0
-    if options.shown:
-        _leave_word({**options.shown[-1], "exit_code": code}, arguments)
+    if OUTCOME.shown:
+        _write_result({**OUTCOME.shown, "exit_code": code}, arguments)
     _leave(code)
 
 
-def _leave_word(result: dict[str, Any], arguments: list[str]) -> None:
+def _write_result(result: dict[str, Any], arguments: list[str]) -> None:
     """Write a job's JSON object where a scheduler looks: ``--result-file``, and the termination log, where there is one."""
     if not {"score", "run"} & set(arguments[:1]):
         return
-    named = dict(itertools.pairwise(arguments)).get("--result-file") or os.environ.get("GENREPIPE_RESULT_FILE")
-    named = next((a.partition("=")[2] for a in arguments if a.startswith("--result-file=")), named)
-    for path in ([named] if named else []) + ([TERMINATION_LOG] if os.path.exists(TERMINATION_LOG) else []):  # noqa: PTH110
+    named = OUTCOME.result_file or _named_result_file(arguments)
+    for path in ([str(named)] if named else []) + ([TERMINATION_LOG] if os.path.exists(TERMINATION_LOG) else []):  # noqa: PTH110
         try:
             with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
                 file.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
@@ -98,25 +98,31 @@ def _leave_word(result: dict[str, Any], arguments: list[str]) -> None:
                 print(f"genrepipe: warning: {path} cannot be written: {error.strerror}", file=sys.stderr)
 
 
+def _named_result_file(arguments: list[str]) -> str | None:
+    """Return the result file that the command line names, where the command failed before it was understood."""
+    named = dict(itertools.pairwise(arguments)).get("--result-file") or os.environ.get("GENREPIPE_RESULT_FILE")
+    return next((a.partition("=")[2] for a in arguments if a.startswith("--result-file=")), named)
+
+
 def _unraisable(what: sys.UnraisableHookArgs) -> None:
-    """Say nothing of an interrupt that struck where nothing can catch it, such as a destructor."""
-    if interrupts.received() is None:
+    """Ignore an interrupt that was raised where nothing can catch it, such as in a destructor."""
+    if signals.received() is None:
         sys.__unraisablehook__(what)
 
 
-def _explained(error: BaseException) -> GenrepipeError:
-    """Return one of our errors for whatever ended the command; a user never sees a traceback."""
-    if (stopped := interrupts.received()) is not None:
+def _reported(error: BaseException) -> GenrepipeError:
+    """Return a GenrepipeError for whatever ended the command; a user never sees a traceback."""
+    if (stopped := signals.received()) is not None:
         return stopped
     if isinstance(error, click.Abort):
-        return errors.explained(KeyboardInterrupt())
+        return as_genrepipe_error(KeyboardInterrupt())
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return UsageError("A command is missing", "Name one of those above")
     if isinstance(error, click.ClickException):
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "genrepipe"
         return UsageError(error.format_message().rstrip("."), f"See {where} --help")
-    return errors.explained(error)
+    return as_genrepipe_error(error)
 
 
 if __name__ == "__main__":

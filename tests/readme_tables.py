@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from genrepipe import bundles
+from genrepipe.model import bundle as bundles
 from tests.conftest import ROOT
 
 STUDY = {

@@ -17,7 +17,8 @@ from pathlib import Path
 import altair
 import polars as pl
 
-from genrepipe import jobs, samples
+from genrepipe.pipeline import score as jobs
+from genrepipe.synthetic import tracks as samples
 
 NIGHTS, SETTLED = 200, 140  # the catalogue grows every night but the last ones, in which a leak would show
 WINDOW = 30  # nights whose mean is taken: the last ones, beside those that end as many nights before

@@ -11,8 +11,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrepipe import bundles, features, scoring
-from genrepipe.errors import BundleBroken, UnknownModel
+from genrepipe.core.errors import BundleBroken, UnknownModel
+from genrepipe.model import bundle as bundles
+from genrepipe.model import features
+from genrepipe.model import scorer as scoring
 from tests.conftest import genrepipe, tracks, write_csv
 
 if TYPE_CHECKING:

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genrepipe import catalogue, landing, resources, sources, warehouse
+from genrepipe.core import resources
+from genrepipe.ingest import landing, sources
+from genrepipe.pipeline import prepare as catalogue
+from genrepipe.warehouse import schema as warehouse
 from tests.conftest import track, write_csv
 
 if TYPE_CHECKING:

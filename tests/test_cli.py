@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from genrepipe import settings
-from genrepipe.cli import cli
-from genrepipe.errors import ConfigurationError
+from genrepipe.cli.main import cli
+from genrepipe.core.errors import ConfigurationError
+from genrepipe.pipeline import settings
 from tests.conftest import ROOT, genrepipe, tracks, write_csv
 
 if TYPE_CHECKING:

@@ -14,8 +14,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genrepipe import assets, catalogue, checks, contracts, landing, resources, sources, warehouse
-from genrepipe.errors import ConfigurationError, OutputBroken
+from genrepipe import contracts
+from genrepipe.contracts import schemas as checks
+from genrepipe.core import assets, resources
+from genrepipe.core.errors import ConfigurationError, OutputBroken
+from genrepipe.ingest import landing, sources
+from genrepipe.pipeline import prepare as catalogue
+from genrepipe.warehouse import schema as warehouse
 from tests.conftest import ROOT, ask, track, tracks, write_csv
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ import pytest
 import yaml
 from croniter import croniter
 
-from genrepipe import errors, settings
-from genrepipe.errors import ConfigurationError
+from genrepipe.core import errors
+from genrepipe.core.errors import ConfigurationError
+from genrepipe.pipeline import settings
 from tests.conftest import ROOT, ask, genrepipe
 from tests.readme_tables import runbook
 

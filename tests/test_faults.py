@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from genrepipe import bundles
+from genrepipe.model import bundle as bundles
 from tests.conftest import ask, genrepipe, tracks, write_csv
 from tests.test_operations import DAY, files, go_on, run_until, score
 

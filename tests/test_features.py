@@ -14,8 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrepipe import bundles, catalogue, features, landing, names, predictions, resources, sources, warehouse
-from genrepipe.bundles import GenreSets
+from genrepipe.core import resources
+from genrepipe.ingest import landing, sources
+from genrepipe.model import bundle as bundles
+from genrepipe.model import features, names, predictions
+from genrepipe.model.bundle import GenreSets
+from genrepipe.pipeline import prepare as catalogue
+from genrepipe.warehouse import schema as warehouse
 from tests.conftest import ask, genrepipe, track, write_csv
 
 if TYPE_CHECKING:
@@ -157,7 +162,9 @@ def test_every_bundle_scores_the_sample(tmp_path: Path, sample: Path, name: str)
 @pytest.mark.parametrize("name", ["all-features-words", "artist-context", "known-artist"])
 def test_slices_of_a_batch_give_the_same_answers(sample: Path, name: str) -> None:
     """A wide matrix is made in parts; parts of any size say the same."""
-    from genrepipe import batches, checks, scoring
+    from genrepipe.contracts import schemas as checks
+    from genrepipe.model import scorer as scoring
+    from genrepipe.pipeline import predict as batches
 
     bundle = bundles.load(name)
     if features.VECTORS in bundle.manifest.inputs:

@@ -14,14 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genrepipe import landing, resources, sources, warehouse
-from genrepipe.errors import ContractBroken, StorageError, UsageError
+from genrepipe.core import resources
+from genrepipe.core.errors import ContractBroken, StorageError, UsageError
+from genrepipe.ingest import landing, sources
+from genrepipe.warehouse import schema as warehouse
 from tests.conftest import GOOD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from genrepipe.database import Database
+    from genrepipe.warehouse.connection import Database
 
 INPUTS = int(os.environ.get("GENREPIPE_FUZZ", "100000"))
 HEADER = ",".join(GOOD)

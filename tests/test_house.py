@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from genrepipe import bundles, samples
+from genrepipe.model import bundle as bundles
+from genrepipe.synthetic import tracks as samples
 from tests.conftest import ROOT, genrepipe
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,7 +58,7 @@ def test_the_table_of_models_in_the_readme_is_what_the_manifests_say() -> None:
 
 
 def test_the_exit_codes_in_the_readme_are_the_error_trees() -> None:
-    from genrepipe import errors
+    from genrepipe.core import errors
 
     cells = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
     codes = {int(code) for cell in cells for code in cell.split(",")}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from genrepipe import resources, sources
+from genrepipe.core import resources
+from genrepipe.ingest import sources
 from tests.conftest import genrepipe
 
 torch = pytest.importorskip("torch", reason="training needs the extra: pip install 'genrepipe[train]'")
@@ -112,7 +113,7 @@ def test_an_input_in_disguise_is_caught(data: Dataset, planted: str) -> None:
 def test_training_refuses_to_write_a_bundle_that_fails(
     data: Dataset, sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from genrepipe.errors import OutputBroken
+    from genrepipe.core.errors import OutputBroken
     from genrepipe.training import leakage, train
 
     monkeypatch.setattr(leakage, "of_data", lambda *_: [leakage.Gate("artists_on_both_sides", "No artist …", 7, 0)])
@@ -137,7 +138,7 @@ def test_the_audit_command_reports_every_gate(sample: Path) -> None:
 
 @pytest.mark.parametrize("name", ["all-features", "artist-context", "known-artist", "words"])
 def test_shipped_bundles_carry_a_passed_audit(name: str) -> None:
-    from genrepipe import bundles
+    from genrepipe.model import bundle as bundles
 
     bundle = bundles.load(name)
     assert len(bundle.manifest.audit) == 8

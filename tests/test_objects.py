@@ -176,7 +176,7 @@ def test_messages_and_ledger_name_the_object_and_not_its_copy(tmp_path: Path, st
         result = genrepipe("score", address, "--warehouse", tmp_path / "w.duckdb", **store.environment)
         assert result.code in {65, 74}, (key, result.err)
         assert address in result.error
-        assert "genrepipe.objects" not in result.error
+        assert "genrepipe.ingest.stores" not in result.error
     assert ask(tmp_path / "w.duckdb", "SELECT count(*) AS n FROM runs WHERE error LIKE '%genrepipe.objects%'") == [{"n": 0}]  # fmt: skip
 
 
@@ -195,9 +195,9 @@ def test_an_object_that_is_named_twice_is_read_once(tmp_path: Path, store: Store
 def test_what_others_left_among_the_temporary_files_is_not_touched(tmp_path: Path, store: Store) -> None:
     address = store.put("a.csv", write_csv(tmp_path / "t.csv", tracks(5)))
     (tmp_path / "precious").mkdir()
-    (store.folder / "genrepipe.objects.link").symlink_to(tmp_path / "precious")
-    (store.folder / "genrepipe.objects.evil").mkdir()
-    (store.folder / "genrepipe.objects.evil" / "lock").symlink_to(tmp_path / "made")
+    (store.folder / "genrepipe.ingest.stores.link").symlink_to(tmp_path / "precious")
+    (store.folder / "genrepipe.ingest.stores.evil").mkdir()
+    (store.folder / "genrepipe.ingest.stores.evil" / "lock").symlink_to(tmp_path / "made")
     assert genrepipe("validate", address, **store.environment).code == 0
     assert not (tmp_path / "made").exists()
     assert list((tmp_path / "precious").iterdir()) == []

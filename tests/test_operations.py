@@ -20,9 +20,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from genrepipe import contracts, csvfiles, generations, resources
-from genrepipe.database import Database
-from genrepipe.errors import SourceShapeError, StorageError, WarehouseBusy
+from genrepipe import contracts
+from genrepipe.core import resources
+from genrepipe.core.errors import SourceShapeError, StorageError, WarehouseBusy
+from genrepipe.ingest import files as csvfiles
+from genrepipe.warehouse.connection import Database
+from genrepipe.warehouse.schema import generations
 from tests.conftest import GOOD, ask, genrepipe, track, tracks, write_csv
 
 if TYPE_CHECKING:
@@ -600,8 +603,8 @@ CELLS = st.sampled_from(
 def test_any_table_is_balanced_or_refused_and_either_way_in_the_ledger(
     tmp_path_factory: pytest.TempPathFactory, changes: list[dict[str, str]], ids: list[int]
 ) -> None:
-    from genrepipe import jobs
-    from genrepipe.errors import ContractBroken, OutputBroken
+    from genrepipe.core.errors import ContractBroken, OutputBroken
+    from genrepipe.pipeline import score as jobs
 
     folder = tmp_path_factory.mktemp("any")
     source = write_csv(

@@ -15,7 +15,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from genrepipe import bundles, features, scoring
+from genrepipe.model import bundle as bundles
+from genrepipe.model import features
+from genrepipe.model import scorer as scoring
 from tests.conftest import ask, genrepipe, track, tracks, write_csv
 
 if TYPE_CHECKING:
@@ -223,8 +225,9 @@ def test_batches_do_not_change_answers(tmp_path: Path, sample: Path) -> None:
 
 def test_a_failed_audit_stops_the_publish(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An audit that finds a row rolls everything back."""
-    from genrepipe import assets, jobs
-    from genrepipe.errors import OutputBroken
+    from genrepipe.core import assets
+    from genrepipe.core.errors import OutputBroken
+    from genrepipe.pipeline import score as jobs
 
     ours = assets.shipped("sql")
     folder = tmp_path / "sql"
@@ -248,7 +251,8 @@ def test_a_failure_in_the_middle_leaves_the_dates_before_as_they_were(
     tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that fails after it wrote predictions rolls back all of them, and the catalogue with them."""
-    from genrepipe import jobs, runs
+    from genrepipe.pipeline import score as jobs
+    from genrepipe.warehouse.schema import ledger as runs
 
     warehouse = tmp_path / "w.duckdb"
     jobs.score(jobs.ScoreRequest((str(write_csv(tmp_path / "t.csv", tracks(20))),), warehouse, DATE))

@@ -12,8 +12,11 @@ import polars as pl
 import pytest
 import zstandard
 
-from genrepipe import csvfiles, landing, resources, sources, warehouse
-from genrepipe.errors import SourceMissing, SourceShapeError, StorageError, UsageError
+from genrepipe.core import resources
+from genrepipe.core.errors import SourceMissing, SourceShapeError, StorageError, UsageError
+from genrepipe.ingest import files as csvfiles
+from genrepipe.ingest import landing, sources
+from genrepipe.warehouse import schema as warehouse
 from tests.conftest import GOOD, genrepipe, track, tracks, write_csv
 
 if TYPE_CHECKING:
@@ -361,7 +364,7 @@ def test_carriage_returns_alone_with_breaks_in_quotes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("level", [1, 19])
 @pytest.mark.parametrize("checksum", [False, True])
 def test_whole_zstd_files_pass_and_every_cut_is_found(tmp_path: Path, level: int, checksum: bool) -> None:
-    from genrepipe.errors import StorageError
+    from genrepipe.core.errors import StorageError
 
     path = tmp_path / "t.csv.zst"
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=checksum)

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from genrepipe import bundles, features, resources, scoring, sources
+from genrepipe.core import resources
+from genrepipe.ingest import sources
+from genrepipe.model import bundle as bundles
+from genrepipe.model import features
+from genrepipe.model import scorer as scoring
 from tests.conftest import genrepipe, tracks, write_csv
 from tests.test_bundles import PARAMETERS
 
@@ -277,7 +281,7 @@ def test_tuning_goes_on_where_it_ended_and_never_sees_the_test_part(tmp_path: Pa
 
     import optuna
 
-    from genrepipe.console import Silent
+    from genrepipe.observers.console import Silent
     from genrepipe.training import splits, tune
     from genrepipe.training.recipes import RECIPES
 

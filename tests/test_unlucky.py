@@ -19,8 +19,8 @@ import duckdb
 import polars as pl
 import pytest
 
-from genrepipe.errors import explained
-from genrepipe.journey import ending
+from genrepipe.core.errors import explained
+from genrepipe.pipeline.journey import ending
 from tests.conftest import ask, genrepipe, track, tracks, write_csv
 from tests.test_operations import DAY, score
 

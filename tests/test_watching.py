@@ -21,7 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrepipe import assets, bundles, drift, performance
+from genrepipe.core import assets
+from genrepipe.model import bundle as bundles
+from genrepipe.quality import drift, performance
 from tests.conftest import ask, genrepipe, track, tracks, write_csv
 from tests.test_operations import DAY, go_on, run_until, score
 

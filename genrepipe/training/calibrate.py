@@ -1,7 +1,6 @@
-"""Calibration: probabilities that mean what they say, and sets that hold the label as often as they promise.
+"""Calibration: a temperature for the probabilities, and conformal sets of genres.
 
-Both are fitted on answers for artists that the answering network had not seen: the out-of-fold answers of the
-artist-disjoint split.
+Both are fitted on the out-of-fold answers of the artist-disjoint split, so on artists that the network had not seen.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 COVERAGE = 0.9
-VISIBLE_FROM = (0, 2, 5, 20)  # buckets: no artist or one track, 2 to 4, 5 to 19, 20 and more
+VISIBLE_FROM = (0, 2, 5, 20)  # buckets of visible tracks: none or 1, 2 to 4, 5 to 19, 20 and more
 
 
 def tempered(logits: Floats, temperature: float) -> Floats:
@@ -29,7 +28,7 @@ def tempered(logits: Floats, temperature: float) -> Floats:
 
 
 def temperature(logits: Floats, y: npt.NDArray[np.int64]) -> float:
-    """Return the temperature of the least log loss (Guo et al. 2017), for logits of shape (rows, classes)."""
+    """Return the temperature with the lowest log loss (Guo et al. 2017), for logits of shape (rows, classes)."""
     rows = np.arange(len(y))
 
     def loss(logarithm: float) -> float:
@@ -39,29 +38,31 @@ def temperature(logits: Floats, y: npt.NDArray[np.int64]) -> float:
 
 
 def buckets(visible: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
-    """Return the bucket of each track by how many tracks of its artist are visible."""
-    found: npt.NDArray[np.intp] = np.searchsorted(VISIBLE_FROM, visible, side="right") - 1
-    return found
+    """Return the bucket of each track, shape (tracks,), by how many tracks of its artist are visible."""
+    bucket: npt.NDArray[np.intp] = np.searchsorted(VISIBLE_FROM, visible, side="right") - 1
+    return bucket
 
 
 def thresholds(probabilities: Floats, y: npt.NDArray[np.int64], visible: npt.NDArray[np.integer]) -> list[float]:
-    """Return the probability from which a genre belongs to a track's set, for each bucket.
+    """Return for each bucket the probability from which a genre belongs to a track's set.
 
-    Split conformal prediction with least ambiguous sets (Sadinle, Lei and Wasserman 2019): the threshold lies below the
-    label's probability in at least 90 % of the rows. A bucket with no row takes every genre.
+    Split conformal prediction with least ambiguous sets (Sadinle, Lei and Wasserman 2019): the probability of the label
+    reaches the threshold in at least 90 % of the rows. The threshold of an empty bucket is 0.
     """
     truth, bucket = probabilities[np.arange(len(y)), y], buckets(visible)
-    found = []
+    limits = []
     for number in range(len(VISIBLE_FROM)):
         ranked = np.sort(truth[bucket == number])
         place = int((len(ranked) + 1) * (1 - COVERAGE))
-        found.append(float(ranked[place - 1]) if place else 0.0)
-    return found
+        limits.append(float(ranked[place - 1]) if place else 0.0)
+    return limits
 
 
 def in_sets(probabilities: Floats, visible: npt.NDArray[np.integer], limits: list[float]) -> npt.NDArray[np.bool_]:
-    """Return which genres belong to each row's set, of shape (rows, classes); the most probable one always does."""
-    members = probabilities >= np.array(limits)[buckets(visible)][:, None]
+    """Return whether each genre belongs to a row's set, bool of shape (rows, classes).
+
+    The most probable genre always does, so no set is empty.
+    """
+    members: npt.NDArray[np.bool_] = probabilities >= np.array(limits)[buckets(visible)][:, None]
     members[np.arange(len(members)), probabilities.argmax(1)] = True
-    found: npt.NDArray[np.bool_] = members
-    return found
+    return members

@@ -1,51 +1,44 @@
-"""The card of a bundle: what it is, how it was measured, where it fails."""
+"""The card of a bundle: what it is, how it was measured, where it fails, as Markdown."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from genrepipe.features import AUDIO, CONTEXT, LABELS, VECTORS
+from genrepipe.model.features import AUDIO, BLOCKS, CONTEXT, LABELS, VECTORS
 from genrepipe.training import calibrate, leakage
 
 if TYPE_CHECKING:
     from genrepipe.training.dataset import Dataset
-    from genrepipe.training.evaluate import Measured
+    from genrepipe.training.evaluate import Evaluation
 
 MEASURES = {
     "macro_auroc": "AUROC, macro", "micro_auroc": "AUROC, micro", "accuracy": "accuracy", "top2": "label among the top two",
     "log_loss": "log loss, nats", "ece": "expected calibration error",
 }  # fmt: skip
-READS = {
-    "audio_features": "the 13 audio features",
-    "artist_context": "what the artist's visible tracks say together (no label)",
-    "name_flags": "flags from artist name and title",
-    "artist_labels": "labels of the artist's tracks in the training data",
-    "name_vectors": "spaCy's word vectors of artist name and title (needs the extra: pip install 'genrepipe[text]')",
-}
 
 
-def write(manifest: dict[str, Any], parameters: int, data: Dataset, measured: Measured) -> str:
-    """Return the card as Markdown, for a manifest that has its measures and its audit."""
+def write(manifest: dict[str, Any], parameters: int, data: Dataset, evaluation: Evaluation) -> str:
+    """Return the card for a manifest that has its metrics and its audit; ``parameters`` is what ``trainable`` counts."""
     inputs = tuple(manifest["recipe"]["inputs"])
-    found = manifest["metrics"]
+    metrics = manifest["metrics"]
     what = "leaves of its trees" if manifest["kind"] == "trees" else "parameters of its network"
     parts = [
         f"# {manifest['name']} {manifest['version']}",
         (
-            f"{manifest['summary'].capitalize()}. It reads {'; '.join(READS[block] for block in inputs)}. It answers one of "
+            f"{manifest['summary'].capitalize()}. It reads {'; '.join(BLOCKS[block].summary for block in inputs)}. It answers one of "
             f"{len(data.labels)} genres: {', '.join(data.labels)}."
         ),
         (
             f"Trained on {len(data):,} labelled tracks (source fingerprint {data.fingerprint[:16]}) by `{manifest['command']}`; "
             f"{parameters:,} {what}, {manifest['training_data']['epochs']} epochs."
         ),
-        _measures(found),
-        _tracks_seen(found) if CONTEXT in inputs else "",
-        _sets(found, measured),
-        _tempo(found["tempo_imputer"]) if AUDIO in inputs else "",
-        _audit(manifest["audit"], found),
-        _fails(found, inputs),
+        _measures(metrics),
+        _visible_tracks(metrics) if CONTEXT in inputs else "",
+        _genre_sets(metrics, evaluation),
+        _tempo(metrics["tempo_imputer"]) if AUDIO in inputs else "",
+        _audit(manifest["audit"], metrics),
+        _limitations(metrics, inputs),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -58,10 +51,10 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def _measures(found: dict[str, Any]) -> str:
+def _measures(metrics: dict[str, Any]) -> str:
     columns = ("artist_disjoint", "random", "random_twins_apart")
-    rows = [[shown, *(_cell(found[split][key]) for split in columns)] for key, shown in MEASURES.items()]
-    disjoint = found["artist_disjoint"]
+    rows = [[label, *(_cell(metrics[split][key]) for split in columns)] for key, label in MEASURES.items()]
+    disjoint = metrics["artist_disjoint"]
     return f"""## How it was measured
 
 The same command refits everything on the train rows of five folds, three times. On the artist-disjoint split no artist
@@ -76,16 +69,16 @@ Accuracy for new artists in the light of twins: {_cell(disjoint["accuracy_untwin
 track's twins is right."""
 
 
-def _tracks_seen(found: dict[str, Any]) -> str:
-    rows = [["all", _cell(found["artist_disjoint"]["macro_auroc"]), _cell(found["artist_disjoint"]["accuracy"])]]
-    rows += [[k, _cell(m["macro_auroc"]), _cell(m["accuracy"])] for k, m in found["visible_tracks"].items()]
+def _visible_tracks(metrics: dict[str, Any]) -> str:
+    rows = [["all", _cell(metrics["artist_disjoint"]["macro_auroc"]), _cell(metrics["artist_disjoint"]["accuracy"])]]
+    rows += [[size, _cell(m["macro_auroc"]), _cell(m["accuracy"])] for size, m in metrics["visible_tracks"].items()]
     return f"""How good it is depends on how many of an artist's tracks it sees together (artist-disjoint):
 
 {_table(["visible tracks", "AUROC, macro", "accuracy"], rows)}"""
 
 
-def _sets(found: dict[str, Any], measured: Measured) -> str:
-    sets = found["genre_sets"]
+def _genre_sets(metrics: dict[str, Any], evaluation: Evaluation) -> str:
+    sets = metrics["genre_sets"]
     starts = calibrate.VISIBLE_FROM
     names = [
         "no artist, or 1",
@@ -94,11 +87,11 @@ def _sets(found: dict[str, Any], measured: Measured) -> str:
     ]
     rows = [
         [name, f"{limit:.3f}", _cell(sets[f"coverage_from_{start}"], 3)]
-        for name, start, limit in zip(names, starts, measured.thresholds, strict=True)
+        for name, start, limit in zip(names, starts, evaluation.thresholds, strict=True)
     ]
     return f"""## Calibration
 
-The logits are divided by a temperature of {measured.temperature:.3f}. `genre_set` holds the genres at or above a threshold, so chosen that it
+The logits are divided by a temperature of {evaluation.temperature:.3f}. `genre_set` holds the genres at or above a threshold, so chosen that it
 holds the label of nine in ten new artists' tracks, whatever number of the artist's tracks is visible; {_cell(sets["size"], 2)} genres on
 average.
 
@@ -115,7 +108,7 @@ artist-disjoint:
 {_table(["imputer", "MAE, beats per minute", "R²"], rows)}"""
 
 
-def _audit(gates: list[dict[str, Any]], found: dict[str, Any]) -> str:
+def _audit(gates: list[dict[str, Any]], metrics: dict[str, Any]) -> str:
     rows = [
         [g["gate"], "passed" if g["passed"] else "FAILED", f"{g['value']:g}", f"{g['limit']:g}", f"{g['sentence']} {g['explanation']}".strip()]
         for g in gates
@@ -124,11 +117,11 @@ def _audit(gates: list[dict[str, Any]], found: dict[str, Any]) -> str:
 
 {_table(["gate", "verdict", "measured", "at most", "what it says"], rows)}
 
-{leakage.gap(found)}"""
+{leakage.gap(metrics)}"""
 
 
-def _fails(found: dict[str, Any], inputs: tuple[str, ...]) -> str:
-    disjoint, random = found["artist_disjoint"], found["random"]
+def _limitations(metrics: dict[str, Any], inputs: tuple[str, ...]) -> str:
+    disjoint, random = metrics["artist_disjoint"], metrics["random"]
     lines = [
         (
             f"{1 - disjoint['accuracy']['mean']:.0%} of its answers for new artists are wrong; use `margin`, `runner_up`, `genre_set` and the "

@@ -1,4 +1,4 @@
-"""Labelled tracks for training, through the very steps that scoring takes."""
+"""Labelled tracks for training, read through the same steps as scoring takes."""
 
 from __future__ import annotations
 
@@ -10,37 +10,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from genrepipe import catalogue, contracts, features, landing, warehouse
-from genrepipe.errors import SourceShapeError
+from genrepipe import contracts
+from genrepipe.core.errors import SourceShapeError
+from genrepipe.ingest import landing, sources
+from genrepipe.model import features
+from genrepipe.pipeline import prepare
+from genrepipe.quality import checks
+from genrepipe.warehouse.ledger import Run
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from genrepipe.resources import Plan
-    from genrepipe.sources import Source
+    from genrepipe.ingest.sources import Source
 
     Matrix = npt.NDArray[np.float32]
 
-POPULARITY, DURATION, KEY, TEMPO = 0, 3, 6, 11  # positions among the audio features; held against the contract below
 MIN_TRACKS_PER_GENRE = 50
+NOT_AUDIO = ("popularity", "duration_ms", "tempo")  # ignored where tracks are compared by their audio
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled tracks, in an order that no file has: by their ids.
+    """Labelled tracks, sorted by track id, so that the order of the source says nothing.
 
     Attributes
     ----------
     X
-        Audio features, float32 of shape (tracks, 13). Tempo is NaN where it is missing; so is a duration that neither
-        the track nor its artist's other tracks know.
+        Audio features, float32 of shape (tracks, 13). A missing tempo is NaN; so is a duration that neither the track
+        nor the artist's other tracks have.
     y
-        Labels, int64 of shape (tracks,), positions in ``labels``.
+        Labels, int64 of shape (tracks,), as positions in ``labels``.
     artist
         Artist keys; the empty string where the artist is missing.
     tracks
-        The scorable tracks themselves, beside what their artist's visible tracks say together; ``file_row`` is their
-        place in the source, which nothing but the audit reads.
+        The scorable tracks with the context of their artist; ``file_row`` is their place in the source, which only the
+        audit reads.
     """
 
     X: Matrix
@@ -56,9 +60,12 @@ class Dataset:
         return len(self.y)
 
     def block(self, name: str) -> Matrix:
-        """Return a block of the feature matrix, float32 of shape (tracks, its columns); computed once.
+        """Return a block of features, float32 of shape (tracks, columns), computed at the first call.
 
-        Labels of known artists are no such block: which labels are known depends on the fold.
+        Raises
+        ------
+        ValueError
+            The block is ``artist_labels``: which labels are known depends on the train rows.
         """
         if name == features.AUDIO:
             return self.X
@@ -66,10 +73,15 @@ class Dataset:
             self._blocks[name] = np.ascontiguousarray(features.matrix(features.build(self.tracks, [name])))
         return self._blocks[name]
 
+    def with_blocks(self, blocks: dict[str, Matrix]) -> Dataset:
+        """Return the same tracks with other values for some blocks, each of shape (tracks, columns)."""
+        others = {name: block for name, block in blocks.items() if name != features.AUDIO}
+        return replace(self, X=blocks.get(features.AUDIO, self.X), _blocks={**self._blocks, **others})
+
     def part(self, rows: npt.NDArray[np.intp]) -> Dataset:
         """Return these rows alone."""
-        some = {name: getattr(self, name)[rows] for name in ("X", "y", "artist", "track_id", "tracks")}
-        return replace(self, **some, _blocks={})
+        columns = {name: getattr(self, name)[rows] for name in ("X", "y", "artist", "track_id", "tracks")}
+        return replace(self, **columns, _blocks={})
 
     @cached_property
     def artist_code(self) -> npt.NDArray[np.int64]:
@@ -79,41 +91,44 @@ class Dataset:
 
     @cached_property
     def twins(self) -> npt.NDArray[np.int64]:
-        """One number for each set of tracks with the very same audio, int64 of shape (tracks,).
+        """One number for each set of tracks with identical audio, int64 of shape (tracks,).
 
-        Popularity is not audio; duration and tempo are left out, since one of two twins may lack them.
+        Popularity is not audio. Duration and tempo are ignored, since one of two twins may lack them.
         """
-        audio = [row.tobytes() for row in np.delete(self.X, [POPULARITY, DURATION, TEMPO], axis=1)]
+        ignored = [features.position(name) for name in NOT_AUDIO]
+        audio = [row.tobytes() for row in np.delete(self.X, ignored, axis=1)]
         return np.unique(np.array(audio), return_inverse=True)[1].astype(np.int64)
 
     @property
     def duration_known(self) -> npt.NDArray[np.bool_]:
-        """Where the track's own duration is known."""
+        """Whether the track's own duration is known, bool of shape (tracks,)."""
         return ~self.tracks["imputed"].list.contains("duration_ms").to_numpy()
 
 
-def load(source: Source, plan: Plan) -> Dataset:
-    """Read, clean and impute a labelled source.
+def read(source: tuple[str, ...], encoding: str = "utf-8", mapping: dict[str, str] | None = None) -> Dataset:
+    """Read the labelled tracks of a source, given as on the command line; see ``load``."""
+    with sources.open_source(source, encoding=encoding, mapping=mapping) as opened:
+        return load(opened)
+
+
+def load(source: Source) -> Dataset:
+    """Land, clean and impute a labelled source.
 
     Raises
     ------
     SourceShapeError
-        Too few labelled tracks of a genre to train on.
+        A genre has fewer than ``MIN_TRACKS_PER_GENRE`` labelled tracks.
     """
-    if [features.columns()[i] for i in (DURATION, KEY, TEMPO)] != ["duration_ms", "key", "tempo"]:
-        msg = "the contract of the features has another order than training expects"
-        raise AssertionError(msg)
-    with warehouse.open_memory(plan) as database:
-        fingerprint = landing.fingerprint(database, source)
-        catalogue.begin(database, "train", date(1970, 1, 1))
-        arrival, _ = landing.land(database, source)
-        where = ", ".join(part.name for part in source.parts)
-        landing.check_arrived(arrival, where)
-        landing.check_breaker(database, arrival, where)
-        catalogue.take(database)
-        rows = catalogue.prepare(database, duration_ms=None)
-        # One order whatever the file's: rows that lie together must not train together.
-        tracks = pl.concat(catalogue.batches(database, 1_000_000, context=True)).sort("track_id")
+    run = Run("train", date(1970, 1, 1), "train")
+    where = ", ".join(part.name for part in source.parts)
+    with prepare.landed_in_memory(source, run) as (steps, landed):
+        fingerprint = landing.fingerprint(steps.database, source)
+        landing.refuse_empty(landed.counts, where)
+        checks.refuse_rejected(steps, landed.counts, where, {})
+        prepare.update_catalogue(steps)
+        rows = prepare.make_scorable(steps, duration_ms=None)
+        # Sorted, so that the result does not depend on the order of the source.
+        tracks = pl.concat(prepare.batches(steps, 1_000_000, context=True)).sort("track_id")
     labels = contracts.genres()
     tracks = tracks.filter(pl.col("music_genre").is_in(labels)).rename({"row_id": "file_row"})
     per_genre = dict(tracks.group_by("music_genre").len().iter_rows())

@@ -1,7 +1,7 @@
-"""Measure recipes on every split, refitting everything on each fold's train rows, in a process for each core.
+"""Measure recipes on every split, with everything refitted on each fold's train rows, in one process for each core.
 
-The networks are small: two processes of one thread each train twice as fast as one of two threads, and give the same
-weights whatever the machine.
+The networks are small: two processes of one thread train twice as fast as one of two threads, and the weights do not
+depend on the number of cores.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ import numpy as np
 import torch
 from sklearn.linear_model import LinearRegression
 
-from genrepipe.features import CONTEXT, VECTORS
+from genrepipe.model import features
+from genrepipe.model.features import CONTEXT, LABELS
 from genrepipe.training import calibrate, leakage, metrics, splits
-from genrepipe.training.dataset import TEMPO
-from genrepipe.training.fit import duration_median, fit, fit_imputer, logits, with_durations
+from genrepipe.training.fit import fit, logits
+from genrepipe.training.imputation import duration_median, fit_tempo_imputer, with_durations
 from genrepipe.training.networks import Unskewed
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from genrepipe.console import Reporter
+    from genrepipe.core.events import Reporter
     from genrepipe.training.dataset import Dataset
     from genrepipe.training.fit import Fitted
-    from genrepipe.training.leakage import Gate
     from genrepipe.training.recipes import Recipe
+    from genrepipe.training.results import GateResult
     from genrepipe.training.splits import Indices
 
 SPLITS = {
@@ -39,12 +40,26 @@ SPLITS = {
     "random": splits.random,
 }
 AUDIT = "audit"
-VISIBLE = (5, 2, 1)  # how many of an artist's tracks are seen together, beside all of them
+VISIBLE = (5, 2, 1)  # numbers of an artist's tracks that are seen together, measured beside all of them
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one fit left: log-probabilities of its test rows; of a fit on all rows the model; of an audit the gates."""
+    """What one job of the pool returns.
+
+    Attributes
+    ----------
+    split
+        The split of a fold; None for the fit on all rows, ``audit`` for the gates.
+    test, logits
+        The test rows, and their log-probabilities of shape (rows, classes).
+    visible
+        The same log-probabilities where so many tracks of an artist are seen together.
+    fitted
+        The model of the fit on all rows.
+    gates
+        The gates of the audit.
+    """
 
     recipe: str
     split: str | None
@@ -53,12 +68,12 @@ class Outcome:
     seconds: float
     visible: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict)
     fitted: Fitted | None = None
-    gates: list[Gate] = field(default_factory=list)
+    gates: list[GateResult] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """How good a recipe is, and what its bundle is calibrated with."""
+class Evaluation:
+    """The metrics of a recipe, and the temperature and thresholds that its bundle is calibrated with."""
 
     metrics: dict[str, Any]
     temperature: float
@@ -66,151 +81,164 @@ class Measured:
 
 
 class _Worker:
-    """What a process of the pool keeps between fits."""
+    """State of a process of the pool."""
 
     data: Dataset
     queue: Any
     folds: dict[str, list[tuple[Indices, Indices]]]
 
 
-def _begin(data: Dataset, queue: Any) -> None:
+def deterministic() -> None:
+    """Make torch give the same weights on any number of cores."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
+
+
+def _start_worker(data: Dataset, queue: Any) -> None:
+    deterministic()
     _Worker.data, _Worker.queue, _Worker.folds = data, queue, {}
 
 
-def _fit_one(recipe: Recipe, split: str | None, fold: int, seed: int) -> Outcome:
-    data, began = _Worker.data, time.perf_counter()
-    nothing = np.empty(0)
+def _run_job(recipe: Recipe, split: str | None, fold: int, seed: int) -> Outcome:
+    data, start = _Worker.data, time.perf_counter()
+    empty = np.empty(0)
     if split == AUDIT:
         gates = leakage.of_recipe(recipe, data, seed)
-        return Outcome(recipe.name, AUDIT, nothing.astype(int), nothing, time.perf_counter() - began, gates=gates)
+        return Outcome(recipe.name, AUDIT, empty.astype(int), empty, time.perf_counter() - start, gates=gates)
 
     def progress(epoch: int, loss: float, validation: float) -> None:
         _Worker.queue.put((recipe.name, epoch / recipe.epochs, loss, validation))
 
     if split is None:
-        everything = np.arange(len(data))
-        fitted = fit(recipe, data, everything, seed, progress)
-        return Outcome(recipe.name, None, everything, nothing, time.perf_counter() - began, fitted=fitted)
+        every_row = np.arange(len(data))
+        fitted = fit(recipe, data, every_row, seed, progress)
+        return Outcome(recipe.name, None, every_row, empty, time.perf_counter() - start, fitted=fitted)
     if split not in _Worker.folds:
         _Worker.folds[split] = list(SPLITS[split](data, seed))
     train, test = _Worker.folds[split][fold]
     fitted = fit(recipe, data, train, seed, progress)
     sizes = VISIBLE if CONTEXT in recipe.inputs and split == "artist_disjoint" else ()
     return Outcome(
-        recipe.name, split, test, logits(fitted, data, test), time.perf_counter() - began,
-        {k: logits(fitted, data, test, k) for k in sizes},
+        recipe.name, split, test, logits(fitted, data, test), time.perf_counter() - start,
+        {size: logits(fitted, data, test, size) for size in sizes},
     )  # fmt: skip
 
 
-def fit_all(recipes: list[Recipe], data: Dataset, seed: int, workers: int, say: Reporter) -> dict[str, list[Outcome]]:
-    """Fit every recipe on the train rows of every fold of every split, and on all rows, and audit it.
+def fit_all(
+    recipes: list[Recipe], data: Dataset, seed: int, workers: int, reporter: Reporter
+) -> dict[str, list[Outcome]]:
+    """Fit every recipe on the train rows of every fold of every split and on all rows, and run its gates.
 
     Returns
     -------
-    The outcomes of each recipe: one for each fold, one that holds the model, one that holds the gates.
+    The outcomes by the name of the recipe: one for each fold, one with the model, one with the gates.
     """
-    if any(recipe.needs_words for recipe in recipes):
-        data.block(VECTORS)  # computed here once, not in every process
+    for block in dict.fromkeys(block for recipe in recipes for block in recipe.inputs if block != LABELS):
+        data.block(block)  # computed here once, not in every process
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     jobs: list[tuple[Recipe, str | None, int]] = [
-        (r, split, fold) for r in recipes for split in SPLITS for fold in range(splits.FOLDS)
+        (recipe, split, fold) for recipe in recipes for split in SPLITS for fold in range(splits.FOLDS)
     ]
     jobs += [(recipe, split, 0) for recipe in recipes for split in (None, AUDIT)]
-    # The long ones first, so that no core waits for the last of them alone.
+    # The longest first, so that no core is idle while the last one works.
     jobs.sort(key=lambda job: -job[0].epochs / job[0].batch_size * sum(job[0].hidden))
     total = len(SPLITS) * splits.FOLDS + 2
     done = {recipe.name: 0 for recipe in recipes}
-    follower = Thread(target=_follow, args=(queue, done, total, say), daemon=True)
-    follower.start()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(data, queue)) as pool:
-        futures = [pool.submit(_fit_one, *job, seed) for job in jobs]
+    thread = Thread(target=_forward_progress, args=(queue, done, total, reporter), daemon=True)
+    thread.start()
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(data, queue)) as pool:
+        futures = [pool.submit(_run_job, *job, seed) for job in jobs]
         for future in as_completed(futures):
             name = future.result().recipe
             done[name] += 1
-            say.progress(name, done[name], total)
+            reporter.progress(name, done[name], total)
         queue.put(None)
-        follower.join()
-    # In the order of the folds, not of their ends: even a mean depends on the order of what is added.
-    found = [future.result() for future in futures]
-    return {recipe.name: [outcome for outcome in found if outcome.recipe == recipe.name] for recipe in recipes}
+        thread.join()
+    # In the order of the jobs, not of their ends: a mean depends on the order of its terms.
+    outcomes = [future.result() for future in futures]
+    return {recipe.name: [each for each in outcomes if each.recipe == recipe.name] for recipe in recipes}
 
 
-def _follow(queue: Any, done: dict[str, int], total: int, say: Reporter) -> None:
-    while (said := queue.get()) is not None:
-        name, share, loss, validation = said
+def _forward_progress(queue: Any, done: dict[str, int], total: int, reporter: Reporter) -> None:
+    while (message := queue.get()) is not None:
+        name, share, loss, validation = message
         if done[name] < total - 1:
-            say.progress(name, done[name] + min(share, 0.99), total, loss=loss, validation=validation)
+            reporter.progress(name, done[name] + min(share, 0.99), total, loss=loss, validation=validation)
 
 
-def measure(data: Dataset, outcomes: list[Outcome]) -> Measured:
-    """Measure a recipe's folds, and calibrate it.
+def evaluate(data: Dataset, outcomes: list[Outcome]) -> Evaluation:
+    """Measure the folds of a recipe, and calibrate it.
 
-    A fold is judged with the temperature and the thresholds that the artist-disjoint answers for its own train rows
-    give, so nothing of a test row shapes what it is judged by.
+    Each fold is measured with the temperature and the thresholds that the artist-disjoint answers for its own train
+    rows give, so that no test row influences its own measure.
     """
-    known = np.empty((len(data), len(data.labels)))
+    disjoint = np.empty((len(data), len(data.labels)))  # log-probabilities of every track, by a model of other artists
     for outcome in outcomes:
         if outcome.split == "artist_disjoint":
-            known[outcome.test] = outcome.logits
+            disjoint[outcome.test] = outcome.logits
     visible = data.tracks["artist_tracks"].to_numpy()
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     sets: list[dict[str, float]] = []
-    seen: dict[str, list[dict[str, float]]] = {str(k): [] for k in VISIBLE}
+    by_size: dict[str, list[dict[str, float]]] = {str(size): [] for size in VISIBLE}
     for split in SPLITS:
         folds = []
-        for outcome in (o for o in outcomes if o.split == split):
+        for outcome in (each for each in outcomes if each.split == split):
             test = outcome.test
             train = np.setdiff1d(np.arange(len(data)), test)
-            heat = calibrate.temperature(known[train], data.y[train])
-            answers = calibrate.tempered(outcome.logits, heat)
+            temperature = calibrate.temperature(disjoint[train], data.y[train])
+            answers = calibrate.tempered(outcome.logits, temperature)
             folds.append(metrics.measure(data.y[test], answers))
             if split == "artist_disjoint":
-                folds[-1] |= metrics.beside_twins(data, test, answers)
-                limits = calibrate.thresholds(calibrate.tempered(known[train], heat), data.y[train], visible[train])
-                sets.append(_sets(answers, data.y[test], visible[test], limits))
-                for k, other in outcome.visible.items():
-                    seen[str(k)].append(metrics.measure(data.y[test], calibrate.tempered(other, heat)))
-        found[split] = metrics.summarise(folds)
-    found["genre_sets"] = metrics.summarise(sets)
-    if seen[str(VISIBLE[0])]:
-        found["visible_tracks"] = {k: metrics.summarise(folds) for k, folds in seen.items()}
-    heat = calibrate.temperature(known, data.y)
-    return Measured(found, heat, calibrate.thresholds(calibrate.tempered(known, heat), data.y, visible))
+                folds[-1] |= metrics.twin_accuracy(data, test, answers)
+                train_answers = calibrate.tempered(disjoint[train], temperature)
+                limits = calibrate.thresholds(train_answers, data.y[train], visible[train])
+                sets.append(_set_measures(answers, data.y[test], visible[test], limits))
+                for size, other in outcome.visible.items():
+                    by_size[str(size)].append(metrics.measure(data.y[test], calibrate.tempered(other, temperature)))
+        measured[split] = metrics.summarise(folds)
+    measured["genre_sets"] = metrics.summarise(sets)
+    if by_size[str(VISIBLE[0])]:
+        measured["visible_tracks"] = {size: metrics.summarise(folds) for size, folds in by_size.items()}
+    temperature = calibrate.temperature(disjoint, data.y)
+    limits = calibrate.thresholds(calibrate.tempered(disjoint, temperature), data.y, visible)
+    return Evaluation(measured, temperature, limits)
 
 
-def _sets(p: npt.NDArray[np.float64], y: npt.NDArray[np.int64], visible: Any, limits: list[float]) -> dict[str, float]:
+def _set_measures(
+    p: npt.NDArray[np.float64], y: npt.NDArray[np.int64], visible: Any, limits: list[float]
+) -> dict[str, float]:
+    """Return the mean size of genre sets, and their coverage: of all rows, and by bucket of visible tracks."""
     members, bucket = calibrate.in_sets(p, visible, limits), calibrate.buckets(visible)
     hit = members[np.arange(len(y)), y]
-    found = {"size": float(members.sum(1).mean()), "coverage": float(hit.mean())}
+    measures = {"size": float(members.sum(1).mean()), "coverage": float(hit.mean())}
     for number, start in enumerate(calibrate.VISIBLE_FROM):
         inside = bucket == number
-        found[f"coverage_from_{start}"] = float(hit[inside].mean()) if inside.any() else float("nan")
-    return found
+        measures[f"coverage_from_{start}"] = float(hit[inside].mean()) if inside.any() else float("nan")
+    return measures
 
 
-def measure_imputers(data: Dataset, seed: int, say: Reporter) -> dict[str, Any]:
-    """Return MAE and R² of the tempo imputer, linear regression and the median, over artist-disjoint folds."""
-    found: dict[str, list[dict[str, float]]] = {"network": [], "linear": [], "median": []}
+def evaluate_imputers(data: Dataset, seed: int, reporter: Reporter) -> dict[str, Any]:
+    """Return MAE and R² of the tempo imputer, of linear regression and of the median, over artist-disjoint folds."""
+    tempo = features.position("tempo")
+    folds: dict[str, list[dict[str, float]]] = {"network": [], "linear": [], "median": []}
     for number, (train, test) in enumerate(splits.artist_disjoint(data, seed), 1):
         median = duration_median(data.X[train])
-        fit_rows, held_out = (with_durations(data.X[rows], median) for rows in (train, test))
-        fit_rows, held_out = (rows[~np.isnan(rows[:, TEMPO])] for rows in (fit_rows, held_out))
-        known, truth = fit_rows[:, TEMPO], held_out[:, TEMPO]
-        linear = LinearRegression().fit(np.delete(fit_rows, TEMPO, axis=1), known)
+        train_rows, test_rows = (with_durations(data.X[rows], median) for rows in (train, test))
+        train_rows, test_rows = (rows[~np.isnan(rows[:, tempo])] for rows in (train_rows, test_rows))
+        known, truth = train_rows[:, tempo], test_rows[:, tempo]
+        linear = LinearRegression().fit(np.delete(train_rows, tempo, axis=1), known)
         predicted = {
-            "network": _impute(fit_imputer(fit_rows, seed), held_out),
-            "linear": linear.predict(np.delete(held_out, TEMPO, axis=1)),
+            "network": _impute(fit_tempo_imputer(train_rows, seed), test_rows),
+            "linear": linear.predict(np.delete(test_rows, tempo, axis=1)),
             "median": np.full(len(truth), np.median(known)),
         }
         for name, tempos in predicted.items():
-            found[name].append(metrics.measure_tempo(truth, tempos))
-        say.progress("tempo imputers", number, splits.FOLDS)
-    return {name: metrics.summarise(folds) for name, folds in found.items()}
+            folds[name].append(metrics.measure_tempo(truth, tempos))
+        reporter.progress("tempo imputers", number, splits.FOLDS)
+    return {name: metrics.summarise(measures) for name, measures in folds.items()}
 
 
-def _impute(imputer: torch.nn.Module, rows: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
+def _impute(imputer: torch.nn.Module, rows: npt.NDArray[np.float32]) -> Any:
     with torch.no_grad():
         return imputer(Unskewed()(torch.from_numpy(rows))).numpy()

@@ -1,4 +1,4 @@
-"""A trained module becomes a bundle: one ONNX graph, golden rows, reference values and a card."""
+"""Export: a trained model becomes a bundle of one ONNX graph, golden rows, reference values and a card."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ from skl2onnx import to_onnx
 from skl2onnx.common import _container
 from skl2onnx.common.data_types import FloatTensorType
 
-from genrepipe import __version__, bundles, contracts, features
-from genrepipe.scoring import Scorer
+from genrepipe import contracts
+from genrepipe.core.version import VERSION
+from genrepipe.model import bundle, features
+from genrepipe.model.scorer import Scorer
 from genrepipe.training import calibrate
-from genrepipe.training.fit import matrix, with_durations
+from genrepipe.training.fit import matrix
+from genrepipe.training.imputation import with_durations
 from genrepipe.training.trees import TreeModel
 
 if TYPE_CHECKING:
@@ -33,9 +36,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from genrepipe.bundles import Bundle
+    from genrepipe.model.bundle import Bundle
     from genrepipe.training.dataset import Dataset
-    from genrepipe.training.evaluate import Measured
+    from genrepipe.training.evaluate import Evaluation
     from genrepipe.training.fit import Fitted
     from genrepipe.training.networks import GenreModel
 
@@ -57,21 +60,21 @@ def graph(model: GenreModel | TreeModel, columns: int, labels: tuple[str, ...]) 
 
 
 def _export(model: torch.nn.Module, columns: int, output: str) -> Any:
-    # It reports each operator of packages that are not installed and not needed.
+    # The exporter logs every operator of packages that are not installed.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(io.StringIO()),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore")  # the exporter speaks of its own future
+        warnings.simplefilter("ignore")  # deprecations within the exporter
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
             model, (torch.zeros(2, columns),), path, input_names=["features"], output_names=[output],
             dynamic_shapes=({0: torch.export.Dim("rows")},), opset_version=OPSET, external_data=False, dynamo=True, verbose=False,
         )  # fmt: skip
         exported = onnx.load(path)
-    # The exporter leaves source paths and stack traces in the graph, which say nothing to its users.
+    # The exporter leaves source paths and stack traces in the graph.
     for node in exported.graph.node:
         del node.metadata_props[:]
         node.doc_string = ""
@@ -88,10 +91,10 @@ def _export(model: torch.nn.Module, columns: int, output: str) -> Any:
 
 
 def _trees(model: TreeModel, columns: int) -> Any:
-    """Return what stands before the trees, the trees, and the temperature, as one graph."""
+    """Return the modules before the trees, the trees, and the temperature as one graph."""
     front = _export(model.front, columns, "seen")
     kind = FloatTensorType([None, model.trees.n_features_in_])
-    with _whole_numbers():
+    with _integer_attributes():
         trees = to_onnx(
             model.trees,
             initial_types=[("seen", kind)],
@@ -122,31 +125,35 @@ def _trees(model: TreeModel, columns: int) -> Any:
 
 
 @contextlib.contextmanager
-def _whole_numbers() -> Iterator[None]:
-    """Let skl2onnx 1.20 write boolean attributes of tree nodes, which onnx 1.23 takes as whole numbers only."""
-    plain = _container.make_node
+def _integer_attributes() -> Iterator[None]:
+    """Make skl2onnx 1.20 write boolean attributes of tree nodes as integers, which onnx 1.23 requires."""
+    original = _container.make_node
 
     def make_node(*arguments: Any, **attributes: Any) -> Any:
-        whole = {
+        converted = {
             key: [int(v) for v in value]
             if isinstance(value, list) and any(isinstance(v, bool | np.bool_) for v in value)
             else value
             for key, value in attributes.items()
         }
-        return plain(*arguments, **whole)
+        return original(*arguments, **converted)
 
     _container.make_node = make_node
     try:
         yield
     finally:
-        _container.make_node = plain
+        _container.make_node = original
 
 
 def golden(
     model: GenreModel | TreeModel, raw: Matrix, columns: list[str], labels: tuple[str, ...], seed: int
 ) -> pl.DataFrame:
-    """Return inputs and the answers of a float64 copy of the model, for rows drawn at random and at the extremes."""
-    rows = raw[_chosen(raw, columns, seed)]
+    """Return golden rows: inputs, and the probabilities of a float64 copy of the model.
+
+    The rows are a random sample of ``raw``, of shape (rows, columns), its extremes in every column, and some rows
+    without a tempo.
+    """
+    rows = raw[_golden_positions(raw, columns, seed)]
     answers = _answers(model, rows)
     inputs = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.Float32))
     outputs = pl.DataFrame(answers, schema=[f"p_{label}" for label in labels])
@@ -154,29 +161,29 @@ def golden(
 
 
 def _answers(model: Any, rows: Matrix) -> npt.NDArray[np.float64]:
-    """Return the probabilities that a float64 reference gives, of shape (rows, labels)."""
+    """Return the probabilities of a float64 copy of the model, of shape (rows, labels)."""
     if isinstance(model, TreeModel):
         return np.asarray(model.probabilities(torch.from_numpy(rows)))
     with torch.no_grad():
-        found: npt.NDArray[np.float64] = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
-    return found
+        answers: npt.NDArray[np.float64] = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
+    return answers
 
 
-def _chosen(raw: Matrix, columns: list[str], seed: int) -> npt.NDArray[np.intp]:
+def _golden_positions(raw: Matrix, columns: list[str], seed: int) -> npt.NDArray[np.intp]:
     random = np.random.default_rng(seed).choice(len(raw), min(GOLDEN_ROWS, len(raw)), replace=False)
-    few = raw[:, : min(len(columns), 128)]  # of vectors, a few dimensions will do
+    few = raw[:, : min(len(columns), 128)]  # a few dimensions of word vectors are enough
     extremes = [np.nanargmin(few, axis=0), np.nanargmax(few, axis=0)]
     if "tempo" in columns:
         extremes.append(np.flatnonzero(np.isnan(raw[:, columns.index("tempo")]))[:32])
-    chosen: npt.NDArray[np.intp] = np.unique(np.concatenate([random, *extremes]))
-    return chosen
+    positions: npt.NDArray[np.intp] = np.unique(np.concatenate([random, *extremes]))
+    return positions
 
 
 def reference(X: Matrix, genre_shares: list[float]) -> pl.DataFrame:
-    """Return what drift is measured against: one row for each audio feature, and one, ``genre``, for the answers.
+    """Return what drift is measured against: one row for each audio feature, and the row ``genre`` for the answers.
 
-    ``edges`` are the distinct inner deciles of the training data, ``shares`` the share of its rows in each bin, bins
-    being closed above; the last share is that of missing values. The genres have no edges, and one share each.
+    ``edges`` are the distinct inner deciles of the training data. ``shares`` has the share of its rows in each bin,
+    closed above, and last the share of missing values. The row ``genre`` has no edges and one share for each genre.
     """
     rows: list[dict[str, Any]] = []
     for i, name in enumerate(features.columns()):
@@ -200,7 +207,7 @@ def reference(X: Matrix, genre_shares: list[float]) -> pl.DataFrame:
 
 
 def artists(data: Dataset) -> pl.DataFrame:
-    """Return how often the tracks of each artist have each label: ``artist_key`` and one column for each label."""
+    """Return how many tracks of each artist have each label: ``artist_key``, and a UInt16 column for each label."""
     counts = pl.DataFrame({"artist_key": data.artist, "label": [f"labels_{data.labels[i]}" for i in data.y]})
     named = counts.filter(pl.col("artist_key") != "")
     wide = named.pivot("label", index="artist_key", values="label", aggregate_function="len").fill_null(0)
@@ -213,17 +220,24 @@ def write(
     folder: Path,
     fitted: Fitted,
     data: Dataset,
-    measured: Measured,
+    evaluation: Evaluation,
     manifest: dict[str, Any],
     card: str,
     seed: int,
 ) -> Bundle:
-    """Write a bundle, and prove through ``scoring`` that onnxruntime answers as the float64 reference does.
+    """Write a bundle, and prove that onnxruntime gives the answers of the float64 copy for the golden rows.
+
+    Parameters
+    ----------
+    evaluation
+        The temperature, the thresholds of genre sets and the metrics that the bundle carries.
+    manifest
+        The keys of ``bundle.json`` that are known before the export.
 
     Raises
     ------
     BundleBroken
-        A golden row differs by more than the tolerance.
+        A golden row differs by more than ``TOLERANCE``.
     StorageError
         The folder cannot be written.
     """
@@ -232,46 +246,46 @@ def write(
     rows = np.arange(len(data))
     raw = matrix(fitted.recipe, data, rows, rows, fitted.duration_ms)
     if isinstance(fitted.model, TreeModel):
-        fitted.model.temperature = measured.temperature
+        fitted.model.temperature = evaluation.temperature
     else:
-        fitted.model.temperature.fill_(measured.temperature)
+        fitted.model.temperature.fill_(evaluation.temperature)
     answers = _answers(fitted.model, raw).argmax(1)
     shares = (np.bincount(answers, minlength=len(data.labels)) / len(raw)).tolist()
     files = {
-        bundles.MODEL: graph(fitted.model, len(columns), data.labels),
-        bundles.GOLDEN: _parquet(golden(fitted.model, raw, columns, data.labels, seed)),
-        bundles.REFERENCE: _parquet(reference(with_durations(data.X, fitted.duration_ms), shares)),
-        bundles.CARD: card.encode(),
+        bundle.MODEL: graph(fitted.model, len(columns), data.labels),
+        bundle.GOLDEN: _parquet(golden(fitted.model, raw, columns, data.labels, seed)),
+        bundle.REFERENCE: _parquet(reference(with_durations(data.X, fitted.duration_ms), shares)),
+        bundle.CARD: card.encode(),
     }
     if fitted.curves:
-        names = ["epoch", "train_loss", "validation_loss"]
-        files[bundles.CURVES] = _parquet(pl.DataFrame(fitted.curves, schema=names, orient="row"))
+        curves = pl.DataFrame(fitted.curves, schema=["epoch", "train_loss", "validation_loss"], orient="row")
+        files[bundle.CURVES] = _parquet(curves)
     if features.LABELS in inputs:
-        files[bundles.ARTISTS] = _parquet(artists(data))
-    whole = {
+        files[bundle.ARTISTS] = _parquet(artists(data))
+    complete = {
         **manifest,
         "labels": data.labels,
         "inputs": inputs,
         "input_columns": tuple(columns),
         "parameters": fitted.model.trainable,
-        "temperature": measured.temperature,
+        "temperature": evaluation.temperature,
         "genre_sets": {
-            "coverage": calibrate.COVERAGE, "visible_from": calibrate.VISIBLE_FROM, "thresholds": measured.thresholds,
+            "coverage": calibrate.COVERAGE, "visible_from": calibrate.VISIBLE_FROM, "thresholds": evaluation.thresholds,
         },
-        "metrics": {**manifest["metrics"], **measured.metrics},
+        "metrics": {**manifest["metrics"], **evaluation.metrics},
         "tolerance": TOLERANCE,
         "contracts": contracts.versions(),
         "versions": versions(),
     }  # fmt: skip
-    bundle = bundles.save(folder, files, whole)
-    Scorer(bundle)
-    return bundle
+    saved = bundle.save(folder, files, complete)
+    Scorer(saved)  # scores the golden rows
+    return saved
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the program, Python and the libraries that shape a bundle."""
+    """Return the versions of genrepipe, Python and the libraries that a bundle depends on."""
     return {
-        "genrepipe": __version__,
+        "genrepipe": VERSION,
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in LIBRARIES},
     }

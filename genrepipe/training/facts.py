@@ -1,6 +1,6 @@
-"""Measure the facts that the sample generator draws from: ``python -m genrepipe.training.facts TRACKS``.
+"""Measure the statistics that synthetic tracks are drawn from: ``python -m genrepipe.training.facts TRACKS``.
 
-Only numbers leave the real table: quantiles, correlations, counts and rates. No row, name or title does.
+Only quantiles, correlations, counts and rates are kept of the source: no row, name or title.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from genrepipe import catalogue, contracts, landing, resources, samples, sources, warehouse
+from genrepipe import contracts
+from genrepipe.ingest import sources
+from genrepipe.pipeline import prepare
+from genrepipe.synthetic.tracks import FACTS, KEYS, NUMBERS
+from genrepipe.warehouse.ledger import Run
 
-KNOTS = 33
+KNOTS = 33  # quantiles of each feature
 
 
 def measure(source: str) -> dict[str, Any]:
-    """Return the facts of a labelled source."""
-    with warehouse.open_memory(resources.plan()) as database:
-        arrival, _ = landing.land(database, sources.resolve([source]))
-        catalogue.begin(database, "facts", date(1970, 1, 1))
-        tracks = database.frame("FROM accepted")
+    """Return the statistics of a labelled source."""
+    run = Run("facts", date(1970, 1, 1), "facts")
+    with prepare.landed_in_memory(sources.resolve([source]), run) as (steps, landed):
+        tracks = steps.database.frame("FROM accepted")
     per_artist = Counter(Counter(tracks["artist_key"].drop_nulls().to_list()).values())
-    audio = tracks.group_by(
-        [c for c in (*samples.NUMBERS, "key", "mode") if c not in {"popularity", "duration_ms", "tempo"}]
-    )
+    audio = tracks.group_by([c for c in (*NUMBERS, "key", "mode") if c not in {"popularity", "duration_ms", "tempo"}])
     twins = int(audio.len().filter(pl.col("len") > 1)["len"].sum())
     return {
         "tracks": len(tracks),
-        "empty_rate": arrival.empty / arrival.received,
+        "empty_rate": landed.counts.empty / landed.counts.received,
         "missing_rate": {
             "artist_name": tracks["artist_name"].null_count() / len(tracks),
             "duration_ms": tracks["duration_ms"].null_count() / len(tracks),
@@ -48,7 +49,7 @@ def measure(source: str) -> dict[str, Any]:
 
 def _genre(tracks: pl.DataFrame) -> dict[str, Any]:
     grid = np.linspace(0, 1, KNOTS)
-    values = tracks.select(samples.NUMBERS).drop_nulls().to_numpy().astype(np.float64)
+    values = tracks.select(NUMBERS).drop_nulls().to_numpy().astype(np.float64)
     ranks = (values.argsort(0).argsort(0) + 0.5) / len(values)
     normal = statistics.NormalDist()
     scores = np.vectorize(normal.inv_cdf)(ranks)
@@ -56,13 +57,13 @@ def _genre(tracks: pl.DataFrame) -> dict[str, Any]:
         "share": len(tracks),
         "quantiles": {
             name: [float(f"{q:.5g}") for q in np.quantile(tracks[name].drop_nulls().to_numpy(), grid)]
-            for name in samples.NUMBERS
+            for name in NUMBERS
         },
         "correlation": [[round(float(c), 3) for c in row] for row in np.corrcoef(scores.T)],
-        "keys": [int((tracks["key"] == key).sum()) for key in samples.KEYS],
+        "keys": [int((tracks["key"] == key).sum()) for key in KEYS],
         "minor_rate": round(float((tracks["mode"] == "Minor").mean() or 0.0), 4),  # type: ignore[arg-type]
     }
 
 
 if __name__ == "__main__":
-    samples.FACTS.write_text(json.dumps(measure(sys.argv[1]), separators=(",", ":")) + "\n", encoding="utf-8")
+    FACTS.write_text(json.dumps(measure(sys.argv[1]), separators=(",", ":")) + "\n", encoding="utf-8")

@@ -1,22 +1,23 @@
-"""Checks on leakage: each a gate that measures something, names its limit, and can fail.
+"""The gates of the audit: checks for leakage, each of which measures something, has a limit, and can fail.
 
-A leak flatters a model in the laboratory and fails it at night. The gates look for the ways by which one can come in
-here: artists or twins on both sides of a split, statistics or priors fitted on test rows, labels that shine through an
-input, and what the file alone knows (its order, and a date that depends on the genre).
+A leak makes a model look better than it is in production. The gates look for the ways in which one can come in here:
+artists or twins on both sides of a split, statistics or priors fitted on test rows, labels that reach an input, and
+what the file alone knows (its order, and a date that depends on the genre).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from genrepipe.features import LABELS
+from genrepipe.model.features import AUDIO, LABELS
 from genrepipe.training import episodes, metrics, splits
 from genrepipe.training.fit import fit, logits, matrix
+from genrepipe.training.results import GateResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,36 +30,17 @@ if TYPE_CHECKING:
 
     Folds = Iterable[tuple[Indices, Indices]]
 
-CHANCE = 0.02  # how far from 0.5 an AUROC of shuffled labels may lie
-SAME = 0.99  # rank correlation from which a column is another one in disguise
-MARK = 1e5
+CHANCE = 0.02  # largest distance from 0.5 of an AUROC on shuffled labels
+SAME = 0.99  # rank correlation from which an input counts as a copy of another column
+MARK = 1e5  # a value that no feature has
 
 
-@dataclass(frozen=True)
-class Gate:
-    """One check: what it says, what was measured, the most that may be, and how it ended."""
-
-    name: str
-    sentence: str
-    value: float
-    limit: float
-    explanation: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether the measure is within the limit."""
-        return bool(self.value <= self.limit)
-
-    def report(self) -> dict[str, Any]:
-        """Return the check as the report shows it."""
-        return {
-            "gate": self.name, "passed": self.passed, "value": round(self.value, 4), "limit": self.limit,
-            "sentence": self.sentence, "explanation": self.explanation,
-        }  # fmt: skip
+def _gate(name: str, sentence: str, value: float, limit: float, explanation: str = "") -> GateResult:
+    return GateResult(name, bool(value <= limit), value, limit, sentence, explanation)
 
 
-def of_data(data: Dataset, seed: int) -> list[Gate]:
-    """Return the gates that hold for every recipe on these labelled tracks."""
+def of_data(data: Dataset, seed: int) -> list[GateResult]:
+    """Return the gates that do not depend on the recipe."""
     return [
         artists_on_both_sides(data, splits.artist_disjoint(data, seed)),
         twins_on_both_sides(data, splits.random_twins_apart(data, seed)),
@@ -66,8 +48,8 @@ def of_data(data: Dataset, seed: int) -> list[Gate]:
     ]
 
 
-def of_recipe(recipe: Recipe, data: Dataset, seed: int) -> list[Gate]:
-    """Return the gates of one recipe; it is fitted three times for them."""
+def of_recipe(recipe: Recipe, data: Dataset, seed: int) -> list[GateResult]:
+    """Return the gates of one recipe, which is fitted three times."""
     return [
         fitted_on_test_rows(recipe, data, seed),
         shuffled_labels(recipe, data, seed),
@@ -76,17 +58,17 @@ def of_recipe(recipe: Recipe, data: Dataset, seed: int) -> list[Gate]:
     ]
 
 
-def artists_on_both_sides(data: Dataset, folds: Folds) -> Gate:
-    """Count artists that stand on both sides of a fold."""
+def artists_on_both_sides(data: Dataset, folds: Folds) -> GateResult:
+    """Count artists on both sides of a fold."""
     shared = sum(len((set(data.artist[train]) & set(data.artist[test])) - {""}) for train, test in folds)
-    return Gate("artists_on_both_sides", "No artist stands on both sides of the artist-disjoint split.", shared, 0)
+    return _gate("artists_on_both_sides", "No artist stands on both sides of the artist-disjoint split.", shared, 0)
 
 
-def twins_on_both_sides(data: Dataset, folds: Folds) -> Gate:
-    """Count groups of exact audio twins that stand on both sides of a fold."""
+def twins_on_both_sides(data: Dataset, folds: Folds) -> GateResult:
+    """Count groups of audio twins on both sides of a fold."""
     twins = data.twins
     shared = sum(len(set(twins[train]) & set(twins[test])) for train, test in folds)
-    return Gate(
+    return _gate(
         "twins_on_both_sides", "No track's exact audio twin stands on the other side of the split that keeps twins apart.", shared, 0
     )  # fmt: skip
 
@@ -95,97 +77,97 @@ def fitted_on_test_rows(
     recipe: Recipe,
     data: Dataset,
     seed: int,
-    rows_seen: Callable[[Indices, Indices], Indices] = lambda train, test: train,  # noqa: ARG005
-) -> Gate:
-    """Mark the test rows of a fold with monstrous values and other labels, refit, and look for a trace.
+    fit_rows: Callable[[Indices, Indices], Indices] = lambda train, test: train,  # noqa: ARG005
+) -> GateResult:
+    """Give the test rows of a fold extreme values and other labels, fit again, and compare the answers for the train rows.
 
-    Whatever is fitted (imputers, scalers, discriminants, usual variances, priors, weights) shows in the answers for the
-    train rows. ``rows_seen`` tells which rows are fitted on; a test plants a leak with it.
+    Anything that is fitted on test rows (imputers, scalers, discriminants, usual variances, priors, weights) changes
+    those answers. ``fit_rows`` returns the rows to fit on, from the train and the test rows of the fold.
     """
     train, test = next(splits.artist_disjoint(data, seed))
-    marked = replace(
-        data, X=data.X.copy(), y=data.y.copy(), _blocks={k: data.block(k).copy() for k in recipe.inputs if k != LABELS}
-    )
-    marked.X[test] = MARK
-    marked.y[test] = (marked.y[test] + 1) % len(data.labels)
-    for name, block in marked._blocks.items():
-        if name in recipe.inputs:
-            block[test] = MARK
+    blocks = {block: data.block(block).copy() for block in (AUDIO, *recipe.inputs) if block != LABELS}
+    for values in blocks.values():
+        values[test] = MARK
+    y = data.y.copy()
+    y[test] = (y[test] + 1) % len(data.labels)
+    marked = replace(data.with_blocks(blocks), y=y)
     short = replace(recipe, epochs=min(recipe.epochs, 2))
-    seen = rows_seen(train, test)
-    clean, again = (fit(short, table, seen, seed) for table in (data, marked))
-    difference = np.abs(np.exp(logits(clean, data, train)) - np.exp(logits(again, data, train))).max()
-    return Gate(
+    rows = fit_rows(train, test)
+    first, second = (fit(short, table, rows, seed) for table in (data, marked))
+    difference = np.abs(np.exp(logits(first, data, train)) - np.exp(logits(second, data, train))).max()
+    return _gate(
         "fitted_on_test_rows", "Marked test rows leave no trace in imputers, scalers, projections, priors or weights.", float(difference), 0
     )  # fmt: skip
 
 
-def shuffled_labels(recipe: Recipe, data: Dataset, seed: int) -> Gate:
-    """Train and test on shuffled labels: an AUROC away from one half means that an input knows the label."""
+def shuffled_labels(recipe: Recipe, data: Dataset, seed: int) -> GateResult:
+    """Train and test on shuffled labels: an AUROC that is not one half means that an input knows the label."""
     train, test = next(splits.artist_disjoint(data, seed))
     shuffled = replace(data, y=np.random.default_rng(seed).permutation(data.y))
-    fitted = fit(replace(recipe, by_heart=False), shuffled, train, seed)
+    fitted = fit(replace(recipe, retrain_on_all=False), shuffled, train, seed)
     auroc = metrics.measure(shuffled.y[test], np.exp(logits(fitted, shuffled, test)))["macro_auroc"]
-    # Of few rows an AUROC is uncertain: its standard error, over ten genres, is about 0.3 / √rows.
+    # The standard error of an AUROC over ten genres is about 0.3 / √rows.
     limit = max(CHANCE, round(1 / len(test) ** 0.5, 3))
     sentence = f"On shuffled labels the macro AUROC is one half, within {limit:g}."
-    return Gate("shuffled_labels", sentence, abs(auroc - 0.5), limit, f"AUROC {auroc:.3f}")
+    return _gate("shuffled_labels", sentence, abs(auroc - 0.5), limit, f"AUROC {auroc:.3f}")
 
 
 def own_label(
     recipe: Recipe,
     data: Dataset,
-    counts: Callable[..., npt.NDArray[np.float32]] = episodes.label_counts,
-) -> Gate:
-    """Look for a track's own label among the labels of its artist that training shows."""
+    count: Callable[..., npt.NDArray[np.float32]] = episodes.label_counts,
+) -> GateResult:
+    """Look for a track's own label among the labels of its artist that training shows.
+
+    ``count`` counts labels as ``episodes.label_counts`` does.
+    """
     sentence = "The labels of an artist that a track sees in training never hold its own."
     if LABELS not in recipe.inputs:
-        return Gate("own_label", sentence, 0, 0, "the bundle reads no labels")
+        return _gate("own_label", sentence, 0, 0, "the bundle reads no labels")
     artist = data.artist_code
-    shown = counts(artist, data.y, np.ones(len(data), np.bool_), len(data.labels))
+    counts = count(artist, data.y, np.ones(len(data), np.bool_), len(data.labels))
     alone = (artist >= 0) & (np.bincount(np.maximum(artist, 0))[np.maximum(artist, 0)] == 1)
-    return Gate("own_label", sentence, float(shown[alone].sum()), 0)
+    return _gate("own_label", sentence, float(counts[alone].sum()), 0)
 
 
-def disguised(recipe: Recipe, data: Dataset) -> Gate:
-    """Look for an input that is the file's order, the label, or the date in disguise, by rank correlation."""
+def disguised(recipe: Recipe, data: Dataset) -> GateResult:
+    """Look for an input that has the order of the file, the label or the date, by rank correlation."""
     rows = np.arange(len(data))
-    # Labels of known artists are looked at by the gate of their own.
+    # Labels of known artists have a gate of their own.
     without = replace(recipe, inputs=tuple(block for block in recipe.inputs if block != LABELS))
-    raw = matrix(without, data, rows, rows, 0.0)
-    kept_out = {"file order": data.tracks["file_row"].to_numpy(), "label": data.y, "obtained_date": _dates(data)}
-    most, which = 0.0, ""
-    ranked = _ranks(raw)
-    for name, values in kept_out.items():
-        found = np.abs(ranked.T @ _ranks(values[:, None].astype(np.float64))[:, 0])
-        if found.max() > most:
-            most, which = float(found.max()), name
-    return Gate(
-        "disguised", "No input is the file's order, the label or the date in disguise.", most, SAME, f"the nearest is to {which}"
+    ranks = _ranks(matrix(without, data, rows, rows, 0.0))
+    excluded = {"file order": data.tracks["file_row"].to_numpy(), "label": data.y, "obtained_date": date_codes(data)}
+    highest, nearest = 0.0, ""
+    for name, values in excluded.items():
+        correlation = np.abs(ranks.T @ _ranks(values[:, None].astype(np.float64))[:, 0])
+        if correlation.max() > highest:
+            highest, nearest = float(correlation.max()), name
+    return _gate(
+        "disguised", "No input is the file's order, the label or the date in disguise.", highest, SAME, f"the nearest is to {nearest}"
     )  # fmt: skip
 
 
-def file_alone(data: Dataset, seed: int) -> list[Gate]:
-    """Measure what the file's order and the date alone would tell: the reason why they are kept out."""
-    found = []
-    for name, values in (("row order", data.tracks["file_row"].to_numpy()), ("obtained_date", _dates(data))):
+def file_alone(data: Dataset, seed: int) -> list[GateResult]:
+    """Measure how well the order of the file and the date alone predict the genre; these gates never fail."""
+    gates = []
+    for name, values in (("row order", data.tracks["file_row"].to_numpy()), ("obtained_date", date_codes(data))):
         X = values[:, None].astype(np.float64)
         train, test = next(splits.artist_disjoint(data, seed))
         trees = HistGradientBoostingClassifier(max_iter=30, early_stopping=False, random_state=seed).fit(
             X[train], data.y[train]
         )
         auroc = metrics.measure(data.y[test], trees.predict_proba(X[test]))["macro_auroc"]
-        found.append(
-            Gate(
+        gates.append(
+            _gate(
                 f"{name.replace(' ', '_')}_alone", f"Shown, not judged: AUROC of a model that sees nothing but the {name}.", auroc, 1.0,
                 "above one half it would leak the label, so no bundle reads it" if auroc > 0.5 + CHANCE else "tells nothing here",
             )
         )  # fmt: skip
-    return found
+    return gates
 
 
 def gap(measured: dict[str, Any]) -> str:
-    """Say in a sentence what lies between the random and the artist-disjoint split."""
+    """Return a sentence on the difference between the random and the artist-disjoint split, from a bundle's metrics."""
     disjoint, apart, random = (
         measured[split]["macro_auroc"]["mean"] for split in ("artist_disjoint", "random_twins_apart", "random")
     )
@@ -195,13 +177,15 @@ def gap(measured: dict[str, Any]) -> str:
     )
 
 
-def _dates(data: Dataset) -> npt.NDArray[np.int64]:
+def date_codes(data: Dataset) -> npt.NDArray[np.int64]:
+    """Return one number for each distinct ``obtained_date``, int64 of shape (tracks,)."""
     texts = data.tracks["obtained_date"].fill_null("").to_numpy().astype(np.str_)
     codes: npt.NDArray[np.int64] = np.unique(texts, return_inverse=True)[1].astype(np.int64)
     return codes
 
 
 def _ranks(columns: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the ranks of each column, centred and of length one: their products are rank correlations."""
     ranks = pl.DataFrame(np.nan_to_num(columns, nan=-1.0)).select(pl.all().rank()).to_numpy()
     centred = ranks - ranks.mean(0)
     scaled: npt.NDArray[np.float64] = centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-12)

@@ -1,4 +1,4 @@
-"""How good predictions are, by the field's usual measures."""
+"""Measures of predictions: AUROC, accuracy, log loss, calibration error."""
 
 from __future__ import annotations
 
@@ -38,27 +38,29 @@ def measure(y: npt.NDArray[np.int64], probabilities: npt.NDArray[np.floating]) -
     }
 
 
-def beside_twins(
+def twin_accuracy(
     data: Dataset, rows: npt.NDArray[np.intp], probabilities: npt.NDArray[np.floating]
 ) -> dict[str, float]:
-    """Measure accuracy in the light of tracks that have the very same audio under several genres.
+    """Measure accuracy with regard to twins: tracks with identical audio, often under different genres.
+
+    ``probabilities`` has shape (rows, classes).
 
     Returns
     -------
-    ``accuracy_untwinned`` (rows without a twin), ``accuracy_rap_hip_hop`` (these two genres taken as one),
-    ``accuracy_any_twin`` (a genre that any of a track's twins carries is right).
+    ``accuracy_untwinned`` (on rows without a twin), ``accuracy_rap_hip_hop`` (with these two genres as one) and
+    ``accuracy_any_twin`` (any genre among a track's twins counts as right).
     """
     answer, y = probabilities.argmax(1), data.y[rows]
     twins = data.twins
-    carried = np.zeros((twins.max() + 1, len(data.labels)), np.bool_)
-    carried[twins, data.y] = True
+    genres = np.zeros((twins.max() + 1, len(data.labels)), np.bool_)
+    genres[twins, data.y] = True
     merged = np.arange(len(data.labels))
     merged[data.labels.index("Rap")] = data.labels.index("Hip-Hop")
     alone = np.bincount(twins)[twins[rows]] == 1
     return {
         "accuracy_untwinned": float((answer == y)[alone].mean()),
         "accuracy_rap_hip_hop": float((merged[answer] == merged[y]).mean()),
-        "accuracy_any_twin": float(carried[twins[rows], answer].mean()),
+        "accuracy_any_twin": float(genres[twins[rows], answer].mean()),
     }
 
 
@@ -78,7 +80,7 @@ def measure_tempo(truth: npt.NDArray[np.floating], predicted: npt.NDArray[np.flo
 
 
 def summarise(folds: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Return mean and standard deviation (n − 1) of each measure over folds."""
+    """Return the mean and the standard deviation (n − 1) of each measure over folds."""
     return {
         name: {"mean": float(np.mean(values)), "sd": float(np.std(values, ddof=1))}
         for name in folds[0]

@@ -1,32 +1,30 @@
-"""The parts of the networks: each takes raw clean features, or what another part made of them.
+"""The modules that networks are built of: each takes raw clean features, or the output of another module.
 
-All that is fitted (imputer, scaler, projection, weights) lives in parameters and buffers, so that what is exported is
-what was trained, and nothing has to be repeated in Python at scoring time.
+Everything that is fitted (imputer, scaler, projection, weights) is a parameter or a buffer, so the exported graph is
+the trained model and scoring repeats nothing in Python. Columns are found by the names in the contract.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor, nn
 
-from genrepipe.training.dataset import DURATION, KEY, TEMPO
+from genrepipe.model import features
+from genrepipe.model.features import CONTEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
-FEATURES = 13
-ACOUSTICNESS, ENERGY, INSTRUMENTALNESS, LIVENESS, LOUDNESS, SPEECHINESS = 1, 4, 5, 7, 8, 10
-
 
 def layers(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dropout: float = 0.0) -> nn.Sequential:
-    """Return linear layers of these sizes, an activation and dropout between them."""
+    """Return linear layers of these sizes, with an activation and dropout between them."""
     modules: list[nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         modules.append(nn.Linear(inputs, outputs))
@@ -35,8 +33,19 @@ def layers(sizes: Sequence[int], activation: type[nn.Module] = nn.ReLU, dropout:
     return nn.Sequential(*modules)
 
 
+def select(rows: Tensor, positions: Sequence[int]) -> Tensor:
+    """Return these columns, shape (rows, positions): as a slice where they are evenly spaced, which copies nothing."""
+    first, last = positions[0], positions[-1]
+    step = positions[1] - first if len(positions) > 1 else 1
+    if step < 1 or list(positions) != list(range(first, last + 1, step)):
+        return rows[:, list(positions)]
+    if len(positions) > 1 and last + step >= rows.shape[1]:
+        return rows[:, first::step]
+    return rows[:, first : last + 1 : step]
+
+
 class Scaler(nn.Module):
-    """Standardise columns by the mean and standard deviation of the rows that ``fit`` saw, and clip at ``limit``."""
+    """Standardise columns by the mean and standard deviation of the fitted rows, and clip at ``limit``."""
 
     mean: Tensor
     scale: Tensor
@@ -49,7 +58,7 @@ class Scaler(nn.Module):
         self.register_buffer("scale", torch.ones(columns))
 
     def fit(self, rows: Tensor) -> None:
-        """Take mean and standard deviation of float rows of shape (rows, columns), in float64."""
+        """Take the mean and standard deviation of float rows of shape (rows, columns), computed in float64."""
         rows = rows.double()
         self.mean = rows.mean(0).float()
         self.scale = rows.std(0, correction=0).clamp_min(1e-12).float()
@@ -60,41 +69,53 @@ class Scaler(nn.Module):
         return rows if self.limit == float("inf") else rows.clamp(-self.limit, self.limit)
 
 
-class Unskewed(nn.Module):
-    """Monotone transforms that make the skewed features nearly symmetric; the order of tracks stays in each."""
+def _logit(share: Tensor) -> Tensor:
+    share = share.clamp(1e-4, 1 - 1e-4)
+    return torch.log(share) - torch.log1p(-share)
 
-    limit = 5.0  # standard deviations; what lies beyond is an outlier that says no more
+
+class Unskewed(nn.Module):
+    """Monotone transforms that make the skewed audio features nearly symmetric.
+
+    ``sql/catalogue/profiles.sql`` applies the same transforms before it takes an artist's means and variances.
+    """
+
+    limit = 5.0  # standard deviations; values beyond are clipped after scaling
+    transforms: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {
+        "acousticness": _logit,
+        "energy": _logit,
+        "duration_ms": lambda milliseconds: torch.log(milliseconds.clamp_min(1.0)),
+        "instrumentalness": lambda share: torch.log(share + 1e-4),
+        "liveness": lambda share: torch.log(share + 0.02),
+        "speechiness": lambda share: torch.log(share.clamp_min(1e-3)),
+        "loudness": lambda decibels: -torch.log1p((5.0 - decibels).clamp_min(0.0)),
+    }
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return transformed rows of the same shape, (rows, 13); the tempo stays as it is, NaN included."""
+        """Return the transformed audio features, of the same shape; the tempo is unchanged, NaN included."""
         columns = list(torch.split(rows, 1, dim=1))
-        for i in (ACOUSTICNESS, ENERGY):
-            share = columns[i].clamp(1e-4, 1 - 1e-4)
-            columns[i] = torch.log(share) - torch.log1p(-share)
-        columns[DURATION] = torch.log(columns[DURATION].clamp_min(1.0))
-        columns[INSTRUMENTALNESS] = torch.log(columns[INSTRUMENTALNESS] + 1e-4)
-        columns[LIVENESS] = torch.log(columns[LIVENESS] + 0.02)
-        columns[SPEECHINESS] = torch.log(columns[SPEECHINESS].clamp_min(1e-3))
-        columns[LOUDNESS] = -torch.log1p((5.0 - columns[LOUDNESS]).clamp_min(0.0))
+        for name, transform in self.transforms.items():
+            i = features.position(name)
+            columns[i] = transform(columns[i])
         return torch.cat(columns, 1)
 
 
 class Discriminants(nn.Module):
-    """Project onto the first linear discriminants (Fisher 1936, as scikit-learn fits them)."""
+    """Project onto the first linear discriminants (Fisher 1936), fitted by scikit-learn."""
 
     center: Tensor
     directions: Tensor
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, columns: int, dimensions: int) -> None:
         super().__init__()
-        self.register_buffer("center", torch.zeros(FEATURES))
-        self.register_buffer("directions", torch.zeros(FEATURES, dimensions))
+        self.register_buffer("center", torch.zeros(columns))
+        self.register_buffer("directions", torch.zeros(columns, dimensions))
 
     def fit(self, rows: Tensor, y: npt.NDArray[np.int64]) -> None:
-        """Take the discriminants of standardised rows of shape (rows, 13) and their labels."""
-        found = LinearDiscriminantAnalysis(n_components=self.directions.shape[1]).fit(rows.double().numpy(), y)
-        self.center = torch.from_numpy(found.xbar_).float()
-        self.directions = torch.from_numpy(found.scalings_[:, : self.directions.shape[1]]).float()
+        """Fit on standardised rows of shape (rows, columns) and their labels of shape (rows,)."""
+        analysis = LinearDiscriminantAnalysis(n_components=self.directions.shape[1]).fit(rows.double().numpy(), y)
+        self.center = torch.from_numpy(analysis.xbar_).float()
+        self.directions = torch.from_numpy(analysis.scalings_[:, : self.directions.shape[1]]).float()
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return discriminants of shape (rows, dimensions)."""
@@ -102,12 +123,12 @@ class Discriminants(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Learn a projection onto few dimensions: an encoder beside a linear map, then batch normalisation."""
+    """Learn a projection onto few dimensions: an encoder and a linear map in parallel, then batch normalisation."""
 
-    def __init__(self, hidden: Sequence[int], dimensions: int) -> None:
+    def __init__(self, columns: int, hidden: Sequence[int], dimensions: int) -> None:
         super().__init__()
-        self.encoder = layers((FEATURES, *hidden, dimensions))
-        self.linear = nn.Linear(FEATURES, dimensions, bias=False)
+        self.encoder = layers((columns, *hidden, dimensions))
+        self.linear = nn.Linear(columns, dimensions, bias=False)
         self.norm = nn.BatchNorm1d(dimensions, affine=False)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -116,101 +137,127 @@ class Bottleneck(nn.Module):
 
 
 class TempoImputer(nn.Module):
-    """Predict the tempo from the 12 other features, unskewed (32 and 16 hidden units)."""
+    """Predict the tempo from the other audio features, unskewed (32 and 16 hidden units)."""
 
     center: Tensor
     spread: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.scaler = Scaler(FEATURES - 1, Unskewed.limit)
-        self.net = layers((FEATURES - 1, 32, 16, 1))
+        others = len(features.columns()) - 1
+        self.scaler = Scaler(others, Unskewed.limit)
+        self.net = layers((others, 32, 16, 1))
         self.register_buffer("center", torch.zeros(1))
         self.register_buffer("spread", torch.ones(1))
 
     @staticmethod
     def others(unskewed: Tensor) -> Tensor:
-        """Return every feature but the tempo, shape (rows, 12)."""
-        return torch.cat([unskewed[:, :TEMPO], unskewed[:, TEMPO + 1 :]], 1)
+        """Return every audio feature but the tempo, shape (rows, 12), in the contract's order."""
+        tempo = features.position("tempo")
+        return torch.cat([unskewed[:, :tempo], unskewed[:, tempo + 1 :]], 1)
 
     def forward(self, unskewed: Tensor) -> Tensor:
-        """Return tempos in beats per minute, shape (rows,), for unskewed rows of shape (rows, 13), known or not."""
+        """Return tempos in beats per minute, shape (rows,), for unskewed audio features, whether known or not."""
         return cast("Tensor", self.net(self.scaler(self.others(unskewed))).squeeze(1) * self.spread + self.center)
 
 
 class Audio(nn.Module):
-    """Audio features (rows, 13): the missing tempo imputed, unskewed where the recipe says so, scaled."""
+    """Audio features (rows, 13): a missing tempo imputed, unskewed where ``unskew`` is set, standardised."""
 
     def __init__(self, imputer: TempoImputer, unskew: bool) -> None:
         super().__init__()
         self.imputer = imputer
         self.unskewed = Unskewed()
         self.unskew = unskew
-        self.scaler = Scaler(FEATURES, Unskewed.limit if unskew else float("inf"))
-        self.width = FEATURES
+        self.width = len(features.columns())
+        self.scaler = Scaler(self.width, Unskewed.limit if unskew else float("inf"))
 
     def filled(self, rows: Tensor) -> Tensor:
-        """Return rows of shape (rows, 13) with the tempo filled, not yet scaled."""
-        tempo = rows[:, TEMPO]
+        """Return the rows with the tempo filled, not yet standardised."""
+        i = features.position("tempo")
+        tempo = rows[:, i]
         unskewed = self.unskewed(rows)
         filled = torch.where(torch.isnan(tempo), self.imputer(unskewed), tempo)
         base = unskewed if self.unskew else rows
-        return torch.cat([base[:, :TEMPO], filled[:, None], base[:, TEMPO + 1 :]], 1)
+        return torch.cat([base[:, :i], filled[:, None], base[:, i + 1 :]], 1)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return scaled features of shape (rows, 13)."""
+        """Return standardised features, of the same shape."""
         return cast("Tensor", self.scaler(self.filled(rows)))
 
 
-class ArtistContext(nn.Module):
-    """What an artist's visible tracks say together (rows, 27), in units of the audio's scaler; the key apart.
+def context_features() -> list[str]:
+    """Return the audio features of which the artist context holds a mean and a variance, in the contract's order."""
+    return [name.removesuffix("_mean") for name in features.columns([CONTEXT]) if name.endswith("_mean")]
 
-    With few tracks a mean says little and a variance less, so both are drawn towards what is usual: the mean as if one
-    average track had been seen beside them, the variance as if two tracks' worth of the usual variance within artists.
+
+# Which column of the context counts the values behind a mean; every other feature is known for every track.
+CONTEXT_COUNTS = {"duration_ms": "artist_durations", "tempo": "artist_tempos"}
+CONTEXT_TRACKS = "artist_tracks"
+
+
+class ArtistContext(nn.Module):
+    """Means and variances over an artist's visible tracks (rows, 27), in units of the audio features' scaler.
+
+    Over few tracks a mean says little and a variance less. Both are shrunk: the mean as if one average track had been
+    seen as well, the variance as if two tracks with the usual variance within artists had.
     """
 
     mean: Tensor
     scale: Tensor
     usual: Tensor
-    width = 2 * (FEATURES - 1) + 2
     limit = 8.0
 
     def __init__(self) -> None:
         super().__init__()
+        self.features = context_features()
+        self.width = 2 * len(self.features) + 2
         for name in ("mean", "scale", "usual"):
-            self.register_buffer(name, torch.ones(FEATURES - 1))
+            self.register_buffer(name, torch.ones(len(self.features)))
 
     def fit(self, scaler: Scaler, rows: Tensor) -> None:
-        """Take the audio's scaler, and the usual variance from contexts of shape (rows, 27), one for each track."""
-        others = [i for i in range(FEATURES) if i != KEY]
-        self.mean, self.scale = scaler.mean[others].clone(), scaler.scale[others].clone()
-        rows = rows[rows[:, 0] > 1].double()
-        known = self._known(rows)
-        within = (rows[:, 4::2] / self.scale.double() ** 2 * known / rows[:, :1]).sum(0)
-        freedom = ((known - 1).clamp_min(0) / rows[:, :1]).sum(0)
-        # Each artist counts once for each of its tracks here, and is divided by them.
+        """Take the scaler of the audio features, and the usual variance within artists.
+
+        ``rows`` has the context of each track, shape (rows, 27).
+        """
+        audio = [features.position(name) for name in self.features]
+        self.mean, self.scale = scaler.mean[audio].clone(), scaler.scale[audio].clone()
+        rows = rows[self._column(rows, CONTEXT_TRACKS)[:, 0] > 1].double()
+        tracks, known = self._column(rows, CONTEXT_TRACKS), self._known(rows)
+        # An artist has one row for each of its tracks; dividing by their number makes each artist count once.
+        within = (self._moments(rows, "variance") / self.scale.double() ** 2 * known / tracks).sum(0)
+        freedom = ((known - 1).clamp_min(0) / tracks).sum(0)
         self.usual = (within / freedom.clamp_min(1e-9)).clamp_min(1e-6).float()
 
     @staticmethod
-    def _known(rows: Tensor) -> Tensor:
-        tracks, durations, tempos = rows[:, 0:1], rows[:, 1:2], rows[:, 2:3]
-        columns = [tracks] * (FEATURES - 1)
-        columns[DURATION], columns[TEMPO - 1] = durations, tempos
-        return torch.cat(columns, 1)
+    def _column(rows: Tensor, name: str) -> Tensor:
+        return select(rows, [features.position(name, CONTEXT)])
+
+    def _moments(self, rows: Tensor, moment: str) -> Tensor:
+        """Return the ``mean`` or the ``variance`` of every feature, shape (rows, 12)."""
+        return select(rows, [features.position(f"{name}_{moment}", CONTEXT) for name in self.features])
+
+    def _known(self, rows: Tensor) -> Tensor:
+        """Return how many tracks each mean was taken over, shape (rows, 12)."""
+        counts = {name: self._column(rows, name) for name in (CONTEXT_TRACKS, *CONTEXT_COUNTS.values())}
+        return torch.cat([counts[CONTEXT_COUNTS.get(name, CONTEXT_TRACKS)] for name in self.features], 1)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return means, spreads, half the logarithm of the number of tracks, and whether there is no artist."""
-        tracks, known = rows[:, 0:1], self._known(rows)
-        mean = known * (rows[:, 3::2] - self.mean) / self.scale / (known + 1)
-        variance = (known * rows[:, 4::2] / self.scale**2 + 2 * self.usual) / (known + 1)
+        """Return shrunk means and spreads, half the logarithm of the number of tracks, and whether the artist is missing.
+
+        The shape is (rows, 26); all but the last column is 0 where the artist is missing.
+        """
+        tracks, known = self._column(rows, CONTEXT_TRACKS), self._known(rows)
+        mean = known * (self._moments(rows, "mean") - self.mean) / self.scale / (known + 1)
+        variance = (known * self._moments(rows, "variance") / self.scale**2 + 2 * self.usual) / (known + 1)
         spread = torch.sqrt(variance) - torch.sqrt(self.usual)
-        seen = torch.cat([mean, spread, 0.5 * torch.log(tracks.clamp_min(1.0))], 1)
+        context = torch.cat([mean, spread, 0.5 * torch.log(tracks.clamp_min(1.0))], 1)
         named = (tracks > 0).to(rows.dtype)
-        return torch.cat([(seen * named).clamp(-self.limit, self.limit), 1 - named], 1)
+        return torch.cat([(context * named).clamp(-self.limit, self.limit), 1 - named], 1)
 
 
 class Centred(nn.Module):
-    """Flags minus their mean: a rare one is not blown up, as a scaler would."""
+    """Subtract the mean of the fitted rows. Rare flags are not scaled up, as a ``Scaler`` would."""
 
     mean: Tensor
 
@@ -220,16 +267,16 @@ class Centred(nn.Module):
         self.register_buffer("mean", torch.zeros(columns))
 
     def fit(self, rows: Tensor) -> None:
-        """Take the mean of rows of shape (rows, columns)."""
+        """Take the mean of rows of shape (rows, columns), computed in float64."""
         self.mean = rows.double().mean(0).float()
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return centred rows."""
+        """Return the centred rows."""
         return rows - self.mean
 
 
 class KnownLabels(nn.Module):
-    """Labels of an artist's training tracks (rows, classes): their smoothed log-odds over chance, and how many."""
+    """Label counts of an artist's training tracks (rows, classes): smoothed log-odds against chance, and the total."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -244,15 +291,15 @@ class KnownLabels(nn.Module):
 
 
 class WithFlags(nn.Module):
-    """A network beside which the flags vote for genres directly, and which sees them through a narrow projection.
+    """A network that reads the name flags through a narrow projection, and a linear layer from the flags to the logits.
 
-    There are more flags than the other inputs together and most are rare: taken whole they are learned by heart.
+    There are more flags than other inputs and most are rare; as plain inputs the network would overfit them.
     """
 
-    def __init__(self, start: int, flags: int, projection: int, dropped: float, net: nn.Module, classes: int) -> None:
+    def __init__(self, start: int, flags: int, projection: int, dropout: float, net: nn.Module, classes: int) -> None:
         super().__init__()
         self.start, self.end = start, start + flags
-        self.drop = nn.Dropout(dropped)
+        self.drop = nn.Dropout(dropout)
         self.narrow = nn.Linear(flags, projection)
         self.vote = nn.Linear(flags, classes, bias=False)
         self.net = net
@@ -260,12 +307,12 @@ class WithFlags(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits of shape (rows, classes)."""
         flags = self.drop(inputs[:, self.start : self.end])
-        seen = torch.cat([inputs[:, : self.start], self.narrow(flags), inputs[:, self.end :]], 1)
-        return cast("Tensor", self.net(seen) + self.vote(flags))
+        narrowed = torch.cat([inputs[:, : self.start], self.narrow(flags), inputs[:, self.end :]], 1)
+        return cast("Tensor", self.net(narrowed) + self.vote(flags))
 
 
 class GenreModel(nn.Module):
-    """Blocks of raw inputs side by side, a projection, a network, a temperature, softmax."""
+    """A module for each block of raw inputs, a projection, a network, a temperature and softmax."""
 
     temperature: Tensor
 
@@ -281,18 +328,18 @@ class GenreModel(nn.Module):
 
     @property
     def trainable(self) -> int:
-        """Number of parameters of the network and what it learned to project, as the study counts them."""
+        """Number of parameters of the network and a learned projection, as the study counts them."""
         return sum(p.numel() for part in (self.projection, self.net) for p in part.parameters())
 
     def inputs(self, rows: Tensor) -> Tensor:
-        """Return what the network learns from, for a raw matrix of the widths of all blocks."""
+        """Return what the network reads, for a raw matrix with the columns of all blocks."""
         parts = torch.split(rows, self.widths, dim=1)
         return torch.cat([block(part) for block, part in zip(self.blocks.values(), parts, strict=True)], 1)
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Return logits of shape (rows, classes) for what ``inputs`` returned."""
+        """Return logits of shape (rows, classes) for the output of ``inputs``."""
         return cast("Tensor", self.net(self.projection(inputs)))
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return probabilities of shape (rows, classes) for raw clean features."""
+        """Return probabilities of shape (rows, classes) for a raw matrix with the columns of all blocks."""
         return torch.softmax(self.logits(self.inputs(rows)) / self.temperature, 1)

@@ -1,24 +1,53 @@
-"""The recipes: what each bundle reads, how it is built, how it is trained."""
+"""The recipes: what each bundle reads, how its network is built, how it is trained. Adding a model adds a recipe here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter, ValidationError
 from torch import nn
 
-from genrepipe.features import AUDIO, CONTEXT, FLAGS, LABELS, VECTORS
+from genrepipe.core.errors import BundleBroken
+from genrepipe.model.features import AUDIO, CONTEXT, FLAGS, LABELS, VECTORS
 from genrepipe.training.networks import Bottleneck, Discriminants, WithFlags, layers
+
+if TYPE_CHECKING:
+    from genrepipe.model.bundle import Bundle
+
+
+def _alias(name: str, alias: str) -> AliasChoices:
+    return AliasChoices(name, alias)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one bundle is trained.
+    """How one bundle is trained. Manifests hold recipes; ``of_bundle`` reads them back.
 
-    AdamW (Adam where nothing decays) in mini-batches. ``peak`` is the learning rate: the highest of a one-cycle schedule
-    (Smith and Topin 2018), or a constant one. ``dimensions`` and ``encoder`` put a projection before the network: linear
-    discriminants, or a learned bottleneck with hidden layers of the encoder's sizes.
+    The optimiser is AdamW (Adam where ``weight_decay`` is 0) on mini-batches.
+
+    Attributes
+    ----------
+    inputs
+        The blocks of features that the bundle reads, in the order of its input matrix.
+    unskew
+        Whether the audio features are made nearly symmetric before they are standardised.
+    hidden
+        Hidden units of each layer of the network.
+    dimensions, encoder
+        A projection before the network: linear discriminants, or with ``encoder`` a learned bottleneck that has hidden
+        layers of these sizes. None for no projection.
+    flag_dimensions, flag_dropout
+        The width of the projection through which a network reads the name flags, and the dropout before it.
+    max_lr, schedule, pct_start
+        The learning rate: the maximum of a one-cycle schedule (Smith and Topin 2018), which rises over the share
+        ``pct_start`` of the steps, or a constant.
+    retrain_on_all
+        Whether to train again on all rows and for all epochs, after a first fit with validation artists. Word vectors
+        are memorised name by name: early stopping on unknown artists would end that at once.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     name: str
     summary: str
@@ -28,63 +57,74 @@ class Recipe:
     hidden: tuple[int, ...] = ()
     activation: Literal["relu", "silu"] = "relu"
     dropout: float = 0.0
-    flags_to: int = 8  # dimensions through which a network sees the name flags
-    flags_dropped: float = 0.4
+    flag_dimensions: Annotated[int, Field(validation_alias=_alias("flag_dimensions", "flags_to"))] = 8
+    flag_dropout: Annotated[float, Field(validation_alias=_alias("flag_dropout", "flags_dropped"))] = 0.4
     dimensions: int | None = None
     encoder: tuple[int, ...] | None = None
-    peak: float = 2e-2
+    max_lr: Annotated[float, Field(validation_alias=_alias("max_lr", "peak"))] = 2e-2
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    rising: float = 0.3  # share of the steps in which a one-cycle rate rises
+    pct_start: Annotated[float, Field(validation_alias=_alias("pct_start", "rising"))] = 0.3
     epochs: int = 20
     batch_size: int = 512
     weight_decay: float = 0.0
-    # Whether to train once more, on all artists and for all epochs. Words are learned by heart, name by name: artists
-    # that are held out would stop that at once, and leave a model that knows the artists of its training data no better.
-    by_heart: bool = False
+    retrain_on_all: Annotated[bool, Field(validation_alias=_alias("retrain_on_all", "by_heart"))] = False
 
     @property
     def patience(self) -> int:
-        """Epochs without a better validation loss, after which training stops.
+        """Epochs without a lower validation loss after which training stops: half of all epochs.
 
-        Half of them: while a one-cycle rate is high the loss stands still, and falls when the rate does.
+        The loss hardly falls while a one-cycle rate is high, and falls when the rate does.
         """
         return self.epochs // 2
 
-    @property
-    def needs_words(self) -> bool:
-        """Whether training and scoring need spaCy's vectors."""
-        return VECTORS in self.inputs
-
-    def projection(self) -> nn.Module:
-        """Return what stands between inputs and network, not yet fitted."""
+    def projection(self, columns: int) -> nn.Module:
+        """Return the module between the inputs, of that many columns, and the network, not yet fitted."""
         if self.dimensions is None:
             return nn.Identity()
-        return Discriminants(self.dimensions) if self.encoder is None else Bottleneck(self.encoder, self.dimensions)
+        if self.encoder is None:
+            return Discriminants(columns, self.dimensions)
+        return Bottleneck(columns, self.encoder, self.dimensions)
 
     def network(self, widths: dict[str, int], classes: int) -> nn.Module:
-        """Return the network, not yet trained, for inputs of these widths."""
+        """Return the network, not yet trained, for blocks of these widths."""
         activation = {"relu": nn.ReLU, "silu": nn.SiLU}[self.activation]
         if FLAGS not in widths:
             return layers((self.dimensions or sum(widths.values()), *self.hidden, classes), activation, self.dropout)
         start = sum(widths[block] for block in self.inputs[: self.inputs.index(FLAGS)])
         flags = widths[FLAGS]
-        seen = sum(widths.values()) - flags + self.flags_to
-        net = layers((seen, *self.hidden, classes), activation, self.dropout)
-        return WithFlags(start, flags, self.flags_to, self.flags_dropped, net, classes)
+        inputs = sum(widths.values()) - flags + self.flag_dimensions
+        net = layers((inputs, *self.hidden, classes), activation, self.dropout)
+        return WithFlags(start, flags, self.flag_dimensions, self.flag_dropout, net, classes)
+
+
+def of_bundle(bundle: Bundle) -> Recipe:
+    """Return the recipe that a bundle was trained with, from its manifest.
+
+    Raises
+    ------
+    BundleBroken
+        The manifest holds a recipe that this version does not know.
+    """
+    try:
+        return TypeAdapter(Recipe).validate_python(bundle.manifest.recipe)
+    except ValidationError as error:
+        raise BundleBroken(
+            f"{bundle.folder}: its recipe is not one of this version", "Train it again with this version"
+        ) from error
 
 
 _CONTEXT = {
-    "unskew": True, "hidden": (112, 64), "activation": "silu", "dropout": 0.25, "peak": 8e-3, "rising": 0.2, "epochs": 64,
+    "unskew": True, "hidden": (112, 64), "activation": "silu", "dropout": 0.25, "max_lr": 8e-3, "pct_start": 0.2, "epochs": 64,
     "weight_decay": 0.01,
 }  # fmt: skip
-_WORDS = {"by_heart": True, "unskew": True, "hidden": (200, 100, 50, 25), "peak": 3e-3}
+_WORDS = {"retrain_on_all": True, "unskew": True, "hidden": (200, 100, 50, 25), "max_lr": 3e-3}
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(
             "all-features", "13 audio features, 20 and 15 hidden units, as in the study",
-            hidden=(20, 15), peak=4e-2, epochs=60, batch_size=1024,
+            hidden=(20, 15), max_lr=4e-2, epochs=60, batch_size=1024,
         ),
         Recipe(
             "all-features-plus", "the same 755 parameters on unskewed features",
@@ -100,11 +140,11 @@ RECIPES = {
         ),
         Recipe(
             "learned-3d", "a learned bottleneck of 3 in place of the linear discriminants",
-            unskew=True, hidden=(15,), dimensions=3, encoder=(64, 32), peak=1e-2, epochs=40, weight_decay=1e-3,
+            unskew=True, hidden=(15,), dimensions=3, encoder=(64, 32), max_lr=1e-2, epochs=40, weight_decay=1e-3,
         ),
         Recipe(
             "learned-2d", "a learned bottleneck of 2 in place of the linear discriminants",
-            unskew=True, hidden=(15,), dimensions=2, encoder=(64, 32), peak=1e-2, epochs=40, weight_decay=1e-3,
+            unskew=True, hidden=(15,), dimensions=2, encoder=(64, 32), max_lr=1e-2, epochs=40, weight_decay=1e-3,
         ),
         Recipe(
             "gradient-boosting", "100 rounds of boosted trees on 3 linear discriminants, the study's benchmark",

@@ -1,8 +1,8 @@
-"""Folds for honest measurement: random ones, and ones in which no artist stands on both sides.
+"""Cross-validation folds: random, and with every artist on one side alone.
 
-The random split is the study's. It lets an artist's tracks, and tracks with the very same audio features ("twins",
-which nearly always carry another label), fall on both sides; the artist-disjoint split is the headline, because the
-artists of tomorrow's catalogue are not those of the training data.
+The random split is the study's. Tracks of one artist, and tracks with identical audio ("twins", which nearly always
+have different labels), fall on both sides of it. The artist-disjoint split is the headline, because the artists of
+tomorrow's catalogue are not those of the training data.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 Indices: TypeAlias = "npt.NDArray[np.intp]"
 FOLDS = 5
-HELD = 0.05  # of the training artists tell when to stop
+VALIDATION_SHARE = 0.05  # of the training artists, held out for early stopping
 
 
 def groups(data: Dataset) -> npt.NDArray[np.int64]:
     """Return one group number for each track, int64 of shape (tracks,).
 
-    Tracks of one artist are one group. A track without an artist joins the artist of an exact audio twin, or else is
-    a group by itself: it may well be by an artist on the other side, so twins are the only evidence there is.
+    Tracks of one artist are one group. A track without an artist joins the artist of an audio twin, the only evidence
+    of who made it; without a twin it is a group by itself.
     """
     artist, twins = data.artist_code, data.twins
     named = artist >= 0
@@ -44,17 +44,17 @@ def random(data: Dataset, seed: int) -> Iterator[tuple[Indices, Indices]]:
 
 
 def random_twins_apart(data: Dataset, seed: int) -> Iterator[tuple[Indices, Indices]]:
-    """Yield (train, test) positions of stratified random folds, tracks with the very same audio on one side."""
+    """Yield (train, test) positions of stratified random folds that keep audio twins on one side."""
     yield from StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(data.X, data.y, data.twins)
 
 
 def validation(data: Dataset, rows: Indices, seed: int) -> tuple[Indices, Indices]:
-    """Split rows into those to train on and a few artists to watch: one artist in twenty."""
-    chosen = GroupShuffleSplit(1, test_size=HELD, random_state=seed)
-    kept, held = next(chosen.split(rows, groups=groups(data)[rows]))
-    return rows[kept], rows[held]
+    """Split rows into (train, validation); the validation rows are those of one artist in twenty."""
+    splitter = GroupShuffleSplit(1, test_size=VALIDATION_SHARE, random_state=seed)
+    train, held_out = next(splitter.split(rows, groups=groups(data)[rows]))
+    return rows[train], rows[held_out]
 
 
 def artist_disjoint(data: Dataset, seed: int) -> Iterator[tuple[Indices, Indices]]:
-    """Yield (train, test) positions of stratified folds that no artist straddles."""
+    """Yield (train, test) positions of stratified folds that keep each artist on one side."""
     yield from StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(data.X, data.y, groups(data))

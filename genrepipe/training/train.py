@@ -1,23 +1,28 @@
-"""Train bundles: read, measure on every split, audit, fit on everything, export, prove, write the card."""
+"""Train bundles: read, measure on every split, audit, fit on all rows, export, verify, write the card."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from genrepipe import names, resources, sources
-from genrepipe.console import Reporter, Silent
-from genrepipe.errors import OutputBroken, UnknownModel, nearest
+from genrepipe.core import resources
+from genrepipe.core.errors import OutputBroken, UnknownModel, nearest
+from genrepipe.core.events import SILENT
+from genrepipe.model import features
 from genrepipe.training import card, dataset, evaluate, export, leakage, tune
 from genrepipe.training.recipes import RECIPES
+from genrepipe.training.results import TrainedBundle, TrainResult
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from genrepipe.core.events import Reporter
+    from genrepipe.training.dataset import Dataset
     from genrepipe.training.evaluate import Outcome
     from genrepipe.training.recipes import Recipe
+    from genrepipe.training.results import GateResult
 
-VERSION = "1.3.0"
+BUNDLE_VERSION = "1.3.0"
 
 
 def train(
@@ -29,52 +34,51 @@ def train(
     trials: int = 0,
     encoding: str = "utf-8",
     mapping: dict[str, str] | None = None,
-    say: Reporter | None = None,
-) -> dict[str, Any]:
-    """Train bundles on a labelled source and write each to a folder of its name in ``out``.
+    reporter: Reporter = SILENT,
+) -> TrainResult:
+    """Train bundles on a labelled source, and write each to a folder of its name in ``out``.
 
-    The same data and seed give the same bundle, to the byte. With ``trials``, each network's settings are searched
-    first; the search is kept in ``out`` and goes on where an earlier one ended.
+    The same source and seed give the same bundles, byte for byte.
+
+    Parameters
+    ----------
+    models
+        Names of recipes; empty, or with ``all`` among them, for every recipe.
+    trials
+        How many settings of each network to try first. The trials are kept in ``out``, and a later search continues
+        them.
+    mapping
+        Contract column to source column, for sources with other names.
 
     Raises
     ------
     UnknownModel
-        A name is not that of a recipe.
+        There is no recipe of that name.
     ExtraMissing
-        A recipe needs word vectors, and spaCy is not installed.
+        A recipe needs a package that is not installed.
     SourceShapeError
         The source has too few labelled tracks.
     OutputBroken
         A gate of the audit failed; that bundle is not written.
+    StorageError
+        ``out`` cannot be written.
     """
-    say = say or Silent()
     recipes = _named(models)
-    if any(recipe.needs_words for recipe in recipes):
-        names.ready()  # an hour's work would else end there
-    plan = resources.plan()
-    with sources.opened(source, encoding=encoding, mapping=mapping) as found:
-        data = dataset.load(found, plan)
-    say.progress("labelled tracks", len(data), len(data))
+    features.prepare([block for recipe in recipes for block in recipe.inputs])
+    data = dataset.read(source, encoding, mapping)
+    reporter.progress("labelled tracks", len(data), len(data))
     if trials:
-        recipes = [tune.search(recipe, data, seed, trials, out, say) for recipe in recipes]
-    imputers = evaluate.measure_imputers(data, seed, say)
-    common = leakage.of_data(data, seed)
-    outcomes = evaluate.fit_all(recipes, data, seed, plan.threads, say)
-    command = "genrepipe train TRACKS --model {name} --seed {seed}" + (f" --tune {trials}" if trials else "")
-    bundles = [
-        _write(
-            recipe,
-            data,
-            outcomes[recipe.name],
-            imputers,
-            common,
-            out,
-            seed,
-            command.format(name=recipe.name, seed=seed),
+        recipes = [tune.search(recipe, data, seed, trials, out, reporter) for recipe in recipes]
+    imputers = evaluate.evaluate_imputers(data, seed, reporter)
+    data_gates = leakage.of_data(data, seed)
+    outcomes = evaluate.fit_all(recipes, data, seed, resources.plan().threads, reporter)
+    bundles = []
+    for recipe in recipes:
+        command = f"genrepipe train TRACKS --model {recipe.name} --seed {seed}" + (
+            f" --tune {trials}" if trials else ""
         )
-        for recipe in recipes
-    ]
-    return {"status": "trained", "tracks": len(data), "tempo_imputers": imputers, "bundles": bundles}
+        bundles.append(_write(recipe, data, outcomes[recipe.name], imputers, data_gates, out, seed, command))
+    return TrainResult(status="trained", tracks=len(data), tempo_imputers=imputers, bundles=tuple(bundles))
 
 
 def _named(models: tuple[str, ...]) -> list[Recipe]:
@@ -92,46 +96,46 @@ def _named(models: tuple[str, ...]) -> list[Recipe]:
 
 def _write(
     recipe: Recipe,
-    data: dataset.Dataset,
+    data: Dataset,
     outcomes: list[Outcome],
     imputers: dict[str, Any],
-    common: list[leakage.Gate],
+    data_gates: list[GateResult],
     out: Path,
     seed: int,
     command: str,
-) -> dict[str, Any]:
-    measured = evaluate.measure(data, outcomes)
-    gates = [*common, *(gate for outcome in outcomes for gate in outcome.gates)]
+) -> TrainedBundle:
+    evaluation = evaluate.evaluate(data, outcomes)
+    gates = [*data_gates, *(gate for outcome in outcomes for gate in outcome.gates)]
     for gate in gates:
         if not gate.passed:
             raise OutputBroken(
-                f"{recipe.name} is not written: the audit's gate {gate.name} failed ({gate.value:.3g}, at most {gate.limit:g}): {gate.sentence}",
+                f"{recipe.name} is not written: the audit's gate {gate.gate} failed ({gate.value:.3g}, at most {gate.limit:g}): {gate.sentence}",
                 "Find what leaks in the source or the recipe; genrepipe audit shows every gate",
             )
     (final,) = (outcome for outcome in outcomes if outcome.fitted is not None)
     fitted = final.fitted
-    assert fitted is not None  # noqa: S101  just chosen so
+    assert fitted is not None  # noqa: S101  the line above says so, which mypy cannot see
     manifest = {
         "name": recipe.name,
-        "version": VERSION,
+        "version": BUNDLE_VERSION,
         "kind": recipe.kind,
         "summary": recipe.summary,
         "recipe": asdict(recipe),
         "training_data": {"tracks": len(data), "sha256": data.fingerprint, "seed": seed, "epochs": fitted.epochs},
-        "metrics": {**measured.metrics, "tempo_imputer": imputers},
-        "audit": [gate.report() for gate in gates],
+        "metrics": {**evaluation.metrics, "tempo_imputer": imputers},
+        "audit": [gate.to_dict() for gate in gates],
         "command": command,
     }
-    text = card.write(manifest, fitted.model.trainable, data, measured)
-    bundle = export.write(out / recipe.name, fitted, data, measured, manifest, text, seed)
-    return {
-        "model": recipe.name,
-        "folder": str(bundle.folder),
-        "sha256": bundle.sha256,
-        "parameters": fitted.model.trainable,
-        "epochs": fitted.epochs,
-        "seconds": round(final.seconds, 1),
-        "seconds_measuring": round(sum(outcome.seconds for outcome in outcomes) - final.seconds, 1),
-        "bytes": sum(path.stat().st_size for path in bundle.folder.iterdir()),
-        "metrics": {split: measured.metrics[split] for split in evaluate.SPLITS},
-    }
+    text = card.write(manifest, fitted.model.trainable, data, evaluation)
+    bundle = export.write(out / recipe.name, fitted, data, evaluation, manifest, text, seed)
+    return TrainedBundle(
+        model=recipe.name,
+        folder=bundle.folder,
+        sha256=bundle.sha256,
+        parameters=fitted.model.trainable,
+        epochs=fitted.epochs,
+        seconds=round(final.seconds, 1),
+        seconds_measuring=round(sum(outcome.seconds for outcome in outcomes) - final.seconds, 1),
+        bytes=sum(path.stat().st_size for path in bundle.folder.iterdir()),
+        metrics={split: evaluation.metrics[split] for split in evaluate.SPLITS},
+    )

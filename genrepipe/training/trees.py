@@ -1,4 +1,4 @@
-"""The study's benchmark: gradient-boosted trees on linear discriminants (scikit-learn), and their way to ONNX."""
+"""The study's benchmark: gradient-boosted trees on linear discriminants, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ROUNDS = 100
 
 
 class Precise(nn.Module):
-    """A module that computes in float64 and answers in float32.
+    """Compute a module in float64 and return float32.
 
-    Trees cut at exact numbers: a discriminant that two libraries round differently lands in another leaf.
+    Trees split at exact numbers: a discriminant that two libraries round differently falls into another leaf.
     """
 
     def __init__(self, inner: nn.Module) -> None:
@@ -35,13 +35,13 @@ class Precise(nn.Module):
         self.inner = inner.double().eval()
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return what the module answers, float32."""
+        """Return the output of the module, as float32."""
         return cast("torch.Tensor", self.inner(rows.double()).float())
 
 
 @dataclass
 class TreeModel:
-    """Audio block and discriminants, then trees, then a temperature."""
+    """The audio block, discriminants, trees and a temperature."""
 
     front: nn.Module
     trees: HistGradientBoostingClassifier
@@ -49,15 +49,15 @@ class TreeModel:
 
     @property
     def trainable(self) -> int:
-        """Number of leaves, which is what trees learn."""
+        """Number of leaves of all trees."""
         return sum(int(tree.get_n_leaf_nodes()) for stage in self.trees._predictors for tree in stage)
 
     def log_probabilities(self, rows: torch.Tensor) -> npt.NDArray[np.float64]:
         """Return log-probabilities before the temperature, float64 of shape (rows, classes)."""
         with torch.no_grad():
-            seen = self.front(rows).numpy()
-        found: npt.NDArray[np.float64] = np.log(np.maximum(self.trees.predict_proba(seen), 1e-12))
-        return found
+            discriminants = self.front(rows).numpy()
+        logarithms: npt.NDArray[np.float64] = np.log(np.maximum(self.trees.predict_proba(discriminants), 1e-12))
+        return logarithms
 
     def probabilities(self, rows: torch.Tensor) -> npt.NDArray[np.float64]:
         """Return probabilities, float64 of shape (rows, classes)."""
@@ -65,17 +65,18 @@ class TreeModel:
 
 
 def fit(recipe: Recipe, audio: Audio, X: Matrix, y: npt.NDArray[np.int64], seed: int) -> TreeModel:
-    """Fit discriminants and 100 rounds of trees of depth 3, learning rate 0.1, on rows of shape (rows, 13).
+    """Fit discriminants, and 100 rounds of trees of depth 3 at learning rate 0.1, on audio features (rows, 13).
 
-    Those are the defaults of scikit-learn's GradientBoostingClassifier; the histogram variant is some fifty times faster.
+    These are the defaults of scikit-learn's GradientBoostingClassifier; the histogram variant is about fifty times
+    faster.
     """
-    discriminants = Discriminants(recipe.dimensions or 3)
+    discriminants = Discriminants(audio.width, recipe.dimensions or 3)
     with torch.no_grad():
         scaled = audio(torch.from_numpy(X))
         discriminants.fit(scaled, y)
         front = Precise(nn.Sequential(audio, discriminants))
-        seen = front(torch.from_numpy(X)).numpy()
-    found = HistGradientBoostingClassifier(
+        projected = front(torch.from_numpy(X)).numpy()
+    classifier = HistGradientBoostingClassifier(
         max_iter=ROUNDS, learning_rate=0.1, max_depth=3, early_stopping=False, random_state=seed
     )
-    return TreeModel(front, found.fit(seen, y))
+    return TreeModel(front, classifier.fit(projected, y))

@@ -1,4 +1,5 @@
 -- Every track has one prediction on a run date, not more.
+-- reads: predictions, run
 SELECT track_id
 FROM predictions
 WHERE run_date = (SELECT run_date FROM run)

@@ -1,4 +1,5 @@
 -- How the predicted genres are distributed on each run date.
+-- reads: predictions
 -- tracks: Number of tracks with that genre.
 -- share: Their share of the run date's tracks.
 -- mean_probability: Mean of the probability of that genre over them.

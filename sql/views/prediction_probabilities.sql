@@ -1,4 +1,5 @@
 -- One row for each track, run date and genre.
+-- reads: predictions
 -- genre: One of the ten genres.
 -- probability: The track's probability of it.
 SELECT *

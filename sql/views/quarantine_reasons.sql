@@ -1,4 +1,5 @@
 -- Why rows are kept out, those apart that came back: one row for each run date and rule, with an example.
+-- reads: quarantine
 -- rule: The contract's rule, as column.rule.
 -- reason: The same as a sentence.
 -- rows: How many rows break it.

@@ -1,4 +1,5 @@
 -- One line for each run, the newest first.
+-- reads: runs
 SELECT
     run_date,
     job,

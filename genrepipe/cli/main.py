@@ -1,0 +1,31 @@
+"""The group of all commands."""
+
+from __future__ import annotations
+
+import click
+
+from genrepipe.cli.models import models
+from genrepipe.cli.options import Group
+from genrepipe.cli.score import config, run, sample, score, validate
+from genrepipe.cli.train import audit, explore, train
+from genrepipe.cli.warehouse import labels, missing, quarantine, query, rollback, verify
+from genrepipe.core.version import VERSION
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="genrepipe")
+def cli() -> None:
+    """Predict the music genre of every track in a track table, into a DuckDB file that people query.
+
+    \b
+    A first minute:
+        genrepipe sample --rows 5000 --out sample.csv
+        genrepipe score sample.csv --warehouse warehouse.duckdb
+        genrepipe query "SELECT genre, count(*) FROM predictions_latest GROUP BY ALL" --warehouse warehouse.duckdb
+    """
+
+
+for command in (
+    score, validate, train, audit, explore, sample, models, query, run, config, missing, rollback, quarantine, labels, verify,
+):  # fmt: skip
+    cli.add_command(command)

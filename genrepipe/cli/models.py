@@ -1,0 +1,102 @@
+"""models list, show, verify, promote and compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genrepipe.cli import rendering
+from genrepipe.cli.options import BUNDLES, OUTPUT, WAREHOUSE, Group
+from genrepipe.cli.output import show
+
+
+@click.group(cls=Group)
+def models() -> None:
+    """List, show, verify, promote and compare the bundles that can score.
+
+    \b
+    Example:
+        genrepipe models list
+    """
+
+
+@models.command("list")
+@BUNDLES
+@OUTPUT
+def models_list(bundles: Path | None, output: str) -> None:
+    """List the bundles, your own and those that ship; * is the champion.
+
+    \b
+    Example:
+        genrepipe models list --output json
+    """
+    from genrepipe.pipeline.models import list_models
+
+    show(list_models(bundles), output, rendering.models_text)
+
+
+@models.command("show")
+@click.argument("model", required=False)
+@BUNDLES
+def models_show(model: str | None, bundles: Path | None) -> None:
+    """Print the card of a bundle: what it is, how it was measured, where it fails.
+
+    \b
+    Example:
+        genrepipe models show all-features
+    """
+    from genrepipe.pipeline.models import card
+
+    click.echo(card(model, bundles), nl=False)
+
+
+@models.command("verify")
+@click.argument("model", required=False)
+@BUNDLES
+@OUTPUT
+def models_verify(model: str | None, bundles: Path | None, output: str) -> None:
+    """Check a bundle's hashes, and score its golden rows against their recorded answers.
+
+    \b
+    Example:
+        genrepipe models verify bundles/all-features
+    """
+    from genrepipe.pipeline.models import verify_model
+
+    show(verify_model(model, bundles), output, rendering.verified_model_text)
+
+
+@models.command("promote")
+@click.argument("model")
+@click.option(
+    "--bundles", type=click.Path(path_type=Path), required=True, envvar="GENREPIPE_BUNDLES",
+    help="Your own folder of bundles, which holds the champion's name too.",
+)  # fmt: skip
+@OUTPUT
+def models_promote(model: str, bundles: Path, output: str) -> None:
+    """Make MODEL the champion of your own folder: the bundle that a job uses when it names none.
+
+    \b
+    Example:
+        genrepipe models promote known-artist --bundles bundles
+    """
+    from genrepipe.pipeline.models import promote
+
+    show(promote(model, bundles), output, rendering.promoted_text)
+
+
+@models.command("compare")
+@click.option("--run-date", help="The run date, YYYY-MM-DD; without it, the newest one with a shadow.")
+@WAREHOUSE
+@OUTPUT
+def models_compare(run_date: str | None, warehouse: Path, output: str) -> None:
+    """Compare the shadow's answers with those that were served.
+
+    \b
+    Example:
+        genrepipe models compare --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.compare import compare
+
+    show(compare(warehouse, run_date), output, rendering.compare_text)

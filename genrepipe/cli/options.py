@@ -1,0 +1,164 @@
+"""Options and arguments that commands share, those that come from a request's schema, and mistyped commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genrepipe.cli.output import OUTCOME
+from genrepipe.core.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from genrepipe.pipeline.requests import Request, ScoreRequest, TrainRequest
+
+OUTPUT = click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the result.",
+)  # fmt: skip
+SOURCE = click.argument("source", nargs=-1, required=True)
+ENCODING = click.option(
+    "--encoding", default="utf-8", show_default=True, envvar="GENREPIPE_ENCODING",
+    help="Encoding of CSV files: utf-8, latin-1 or utf-16.",
+)  # fmt: skip
+MAP = click.option(
+    "--map", "mapping", multiple=True, metavar="OURS=THEIRS",
+    help='Read a contract column from another one: --map artist_name="Artist Name".',
+)  # fmt: skip
+WAREHOUSE = click.option(
+    "--warehouse", type=click.Path(path_type=Path), default=Path("warehouse.duckdb"), show_default=True,
+    envvar="GENREPIPE_WAREHOUSE", show_envvar=True, help="The DuckDB file that people query.",
+)  # fmt: skip
+BUNDLES = click.option(
+    "--bundles", type=click.Path(path_type=Path), envvar="GENREPIPE_BUNDLES",
+    help="Your own folder of bundles, which comes before those that ship.",
+)  # fmt: skip
+FROM = click.option("--from", "first", help="Fill in every run date from this one, YYYY-MM-DD.")
+TO = click.option("--to", "last", help="The last run date to fill in.")
+JOB = click.option("--job", help="Of this job alone; without it, of any.")
+SET = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the job file.")
+
+
+class Group(click.Group):
+    """Lists commands in the order of their definition, and names the nearest one where one is mistyped."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
+        """Return the names in the order of their definition."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve a command, or say which one was probably meant."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            close = nearest(args[0], list(self.commands))
+            raise UsageError(
+                f"There is no command {args[0]!r}",
+                f"Did you mean {close}?" if close else f"See {ctx.command_path} --help",
+            )
+        return super().resolve_command(ctx, args)
+
+
+class RequestCommand(click.Command):
+    """A command with an option for every key of a request's schema; ``kind`` names it in ``requests.KINDS``.
+
+    The options are made when they are first needed, since the schema needs pydantic. What a user does not give is None.
+    """
+
+    def __init__(self, *args: Any, kind: str = "score", positional: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kind, self._positional, self._built = kind, positional, False
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the options of the schema, and those of the command."""
+        if not self._built:
+            from genrepipe.pipeline.requests import KINDS
+
+            self.params += _options_of(KINDS[self._kind], self._positional)
+            self._built = True
+        return super().get_params(ctx)
+
+
+def _options_of(kind: type[Request], positional: tuple[str, ...]) -> list[click.Parameter]:
+    from genrepipe.pipeline.requests import NOT_JOB_KEYS, flag_of
+
+    options: list[click.Parameter] = []
+    for key, field in kind.model_fields.items():
+        if key in NOT_JOB_KEYS or key in positional:
+            continue
+        flag = flag_of(kind, key)
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        text = (
+            f"{field.description}" if default in (None, (), {}, False) else f"{field.description}  [default: {default}]"
+        )
+        if field.annotation is bool:
+            options.append(click.Option([flag.name, key], is_flag=True, default=None, help=text))
+        elif flag.repeated:
+            options.append(click.Option([flag.name, key], multiple=True, metavar=flag.metavar, default=None, help=text))
+        else:
+            metavar = flag.metavar or {int: "NUMBER"}.get(field.annotation, "TEXT")  # type: ignore[arg-type]
+            options.append(click.Option([flag.name, key], metavar=metavar, default=None, help=text))
+    return options
+
+
+def flags(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what the user gave of a request's keys, pairs as mappings."""
+    given = {key: value for key, value in values.items() if value not in (None, ())}
+    if "map" in given:
+        given["map"] = pairs(given["map"], "--map")
+    if "limits" in given:
+        given["limits"] = numbers(given["limits"], "--limit")
+    return given
+
+
+def score_request(values: dict[str, Any]) -> ScoreRequest:
+    """Resolve the request of a scoring command from its flags and the environment."""
+    from genrepipe.pipeline.requests import ScoreRequest, resolve
+
+    request = resolve(ScoreRequest, flags(values))[0]
+    OUTCOME.result_file = request.result_file
+    return request
+
+
+def job_request(job_file: Path, values: dict[str, Any], settings: tuple[str, ...]) -> ScoreRequest | TrainRequest:
+    """Resolve the request of a job file, whose keys flags, ``--set`` and the environment can set."""
+    from genrepipe.pipeline.requests import ScoreRequest, load
+
+    request = load(job_file, {**flags(values), **pairs(settings, "--set")})[0]
+    if isinstance(request, ScoreRequest):
+        OUTCOME.result_file = request.result_file
+    return request
+
+
+def pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:
+    """Return KEY=VALUE texts as a mapping.
+
+    Raises
+    ------
+    UsageError
+        A text is not a pair.
+    """
+    parsed = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{flag} {text}: not a pair", f"Write it as {flag} key=value")
+        parsed[key.strip()] = value
+    return parsed
+
+
+def numbers(texts: tuple[str, ...], flag: str) -> dict[str, float]:
+    """Return KEY=NUMBER texts as a mapping.
+
+    Raises
+    ------
+    UsageError
+        A text is not a pair, or its value is not a number.
+    """
+    parsed = {}
+    for key, text in pairs(texts, flag).items():
+        try:
+            parsed[key] = float(text)
+        except ValueError:
+            raise UsageError(f"{flag} {key}={text}: {text!r} is not a number", f"Write it as {flag} {key}=10") from None
+    return parsed

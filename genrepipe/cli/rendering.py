@@ -1,0 +1,260 @@
+"""Results as people read them on a terminal."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from genrepipe.pipeline.results import BrokenModel, FailedDate
+
+if TYPE_CHECKING:
+    from genrepipe.pages.explore import ExploreResult
+    from genrepipe.pipeline.results import (
+        BackfillResult,
+        CompareResult,
+        ExportResult,
+        LabelsResult,
+        MissingResult,
+        ModelList,
+        ModelPerformance,
+        PromoteResult,
+        QuarantineList,
+        ReplayResult,
+        RollbackResult,
+        ScoreResult,
+        ValidateResult,
+        VerifiedModel,
+        VerifyResult,
+    )
+    from genrepipe.quality.performance import Measured
+    from genrepipe.training.results import AuditResult, TrainResult
+
+
+def printable(value: object) -> str:
+    """Return text as a terminal may show it: control characters, which could move its cursor, are replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def score_text(result: ScoreResult) -> str:
+    """Show what a scoring run did, and what to ask next."""
+    imputed = ", ".join(f"{column} {count:,}" for column, count in result.imputed.items())
+    outcome = {
+        "published": "predicted and published",
+        "dry run": "dry run, nothing was written",
+        "already published": "already published from the same input and model, nothing to do",
+    }[result.status]
+    lines = [
+        f"{result.run_date}  {outcome}",
+        f"  model      {result.model} {result.model_version}",
+        (
+            f"  received   {result.received:,} = {result.predicted:,} predicted + {result.quarantined:,} quarantined "
+            f"+ {result.duplicates:,} duplicates + {result.empty:,} empty"
+        ),
+        f"  imputed    {imputed}",
+        *([f"  flips      {result.flips:,} tracks have another genre than before"] if result.flips else []),
+        *([f"  warnings   {', '.join(result.warnings)}"] if result.warnings else []),
+        f"  took       {result.seconds:.2f} s, {result.rows_per_second:,} rows/s",
+    ]
+    if result.status != "dry run":
+        ask = f'genrepipe query --warehouse {shlex.quote(result.warehouse)} "'
+        lines += [
+            f"  warehouse  {result.warehouse}",
+            "",
+            "Try:",
+            f'  {ask}SELECT genre, tracks, share FROM genre_daily"',
+            f'  {ask}SELECT artist_name, track_name, genre, margin FROM predictions_latest ORDER BY margin DESC LIMIT 5"',
+        ]
+        if result.quarantined:
+            lines.append(f'  {ask}SELECT * FROM quarantine_reasons"')
+    return "\n".join(lines)
+
+
+def backfill_text(result: BackfillResult) -> str:
+    """Show what became of each run date."""
+    lines = []
+    for run in result.runs:
+        if isinstance(run, FailedDate):
+            outcome = run.message
+        else:
+            outcome = f"{run.predicted:,} predicted, {run.quarantined:,} quarantined"
+        lines.append(f"{run.run_date}  {run.status:<18} {printable(outcome)}")
+    return "\n".join(lines)
+
+
+def rollback_text(result: RollbackResult) -> str:
+    """Show what is served now, and what is undone."""
+    lines = [f"{result.warehouse} is as run {result.to.run_id} of {result.to.run_date} left it"]
+    lines += [f"  undone: {run.action} {run.run_date}, run {run.run_id}" for run in result.undone]
+    return "\n".join([*lines, "once more brings it back"])
+
+
+def missing_text(result: MissingResult) -> str:
+    """List the dates, one a line, for shells."""
+    return "\n".join(result.missing) or f"none of {result.dates} dates is missing"
+
+
+def verify_text(result: VerifyResult) -> str:
+    """Say whether a run's answers are the same."""
+    later = f"; {result.later_runs} later runs may have changed what is known of artists" if result.later_runs else ""
+    return (
+        f"{result.status}: {result.compared:,} of {result.tracks:,} tracks of run {result.run_id} scored again; probabilities differ by at "
+        f"most {result.largest_difference:.2g} (tolerance {result.tolerance:g}), {result.genres_differ:,} genres differ{later}"
+    )
+
+
+def labels_text(result: LabelsResult) -> str:
+    """Show how good each run date's predictions were."""
+    counts = (
+        f"{result.received:,} received = {result.labelled:,} tracks labelled + {result.unknown_tracks:,} unknown tracks "
+        f"+ {result.repeated:,} repeated + {result.not_labels:,} that are no label"
+    )
+    return "\n".join([counts, *(f"{m.run_date}  {_performance(m)}" for m in result.performance)])
+
+
+def _performance(measured: Measured | ModelPerformance) -> str:
+    auroc = "–" if measured.macro_auroc is None else f"{measured.macro_auroc:.4f}"
+    return (
+        f"{measured.role:<7} {measured.model:<19} {measured.tracks:>9,} labelled tracks  accuracy {measured.accuracy:.4f}  "
+        f"AUROC macro {auroc}"
+    )
+
+
+def quarantine_text(result: QuarantineList) -> str:
+    """Show open rows by run date and rule, with a few examples."""
+    lines = []
+    for group in result.groups:
+        lines.append(f"{group.run_date}  {group.rows:>8,}  {printable(group.reason)}")
+        lines += [
+            f"{'':>22}{example['id']}  {printable(example['file'])} row {example['row']}" for example in group.examples
+        ]
+    return "\n".join(lines) or "nothing is quarantined"
+
+
+def quarantined_row_text(row: dict[str, Any]) -> str:
+    """Show one row of table ``quarantine``, a cell a line."""
+    state = f"resolved by {row['resolved_by']}" if row["resolved_by"] else "open"
+    lines = [f"{printable(row['file'])} row {row['row_number']} of {row['run_date']}, {state}"]
+    lines += [f"  broken: {printable(reason)}" for reason in row["reasons"]]
+    received = row["received"]
+    cells = received.items() if isinstance(received, dict) else [("line", received)]
+    return "\n".join([*lines, *(f"  {name:<17} {printable(value)}" for name, value in cells if value is not None)])
+
+
+def exported_text(result: ExportResult) -> str:
+    """Say where the rows are, and how they come back."""
+    return (
+        f"{result.file}: {result.rows:,} rows; correct them, then: genrepipe quarantine replay {result.file} "
+        "with the same --run-date and --warehouse"
+    )
+
+
+def replay_text(result: ReplayResult) -> str:
+    """Show what became of corrected rows."""
+    return (
+        f"{result.run_date}  {result.status}: {result.received:,} = {result.predicted:,} predicted + {result.quarantined:,} quarantined again "
+        f"+ {result.duplicates:,} duplicates + {result.empty:,} empty, with {result.model} {result.model_version}; "
+        f"{result.resolved:,} rows resolved, {result.open:,} open"
+        + "".join(f"\n  {reason.rows:>8,}  {printable(reason.reason)}" for reason in result.reasons)
+    )
+
+
+def promoted_text(result: PromoteResult) -> str:
+    """Say which bundle is champion now."""
+    return f"{result.champion} is the champion of {result.bundles}, after {result.before}; jobs with --bundles {result.bundles} use it"
+
+
+def compare_text(result: CompareResult) -> str:
+    """Show where two bundles disagree, the most frequent first."""
+    lines = [
+        f"{result.run_date}  {result.shadow} agrees with {result.model} on {result.agreement:.2%} of {result.tracks:,} tracks"
+    ]
+    lines += [f"  {_performance(measured)}" for measured in result.performance]
+    lines += [f"  {flip.tracks:>8,}  {flip.served} → {flip.shadow}" for flip in result.flips[:10]]
+    return "\n".join(lines)
+
+
+def config_text(result: dict[str, Any]) -> str:
+    """Show each key, its value and where it comes from."""
+    return "\n".join(
+        f"{each['key']:<14} {printable(each['value']):<40} {printable(each['origin'])}" for each in result["settings"]
+    )
+
+
+def validate_text(result: ValidateResult) -> str:
+    """Show how a source keeps its contract, with a few examples for each broken rule."""
+    lines = [
+        (
+            f"{result.status}: {result.received:,} rows = {result.accepted:,} good + {result.quarantined:,} rejected "
+            f"+ {result.duplicates:,} duplicates + {result.empty:,} empty"
+        ),
+        f"rejected {result.quarantined_percent:.2f} %, the limit is {result.max_quarantined_percent} %",
+        *result.notes,
+        *(
+            f"  {check.verdict:>8}  {check.name} {check.observed:g}: {check.sentence}"
+            for check in result.checks
+            if check.verdict != "passed"
+        ),
+    ]
+    for reason in result.reasons:
+        lines.append(f"  {reason.rows:>8,}  {printable(reason.reason)}")
+        lines += [f"            {printable(example['file'])} row {example['row']}" for example in reason.examples]
+    return "\n".join(lines)
+
+
+def train_text(result: TrainResult) -> str:
+    """Show the measures of the trained bundles, mean ± sd over folds."""
+    shown = {"macro_auroc": "AUROC macro", "micro_auroc": "AUROC micro", "accuracy": "accuracy", "top2": "top-2", "log_loss": "log loss", "ece": "ECE"}  # fmt: skip
+    lines = [f"trained on {result.tracks:,} tracks; mean ± sd over 5 folds", ""]
+    lines.append(
+        f"{'model':<19} {'split':<19} {' '.join(f'{name:<15}' for name in shown.values())} parameters epochs seconds   KB"
+    )
+    for bundle in result.bundles:
+        tail = f"{bundle.parameters:>10,} {bundle.epochs:>6} {bundle.seconds:>7} {bundle.bytes // 1000:>4}"
+        for split, measured in bundle.metrics.items():
+            cells = " ".join(f"{m['mean']:.4f} ± {m['sd']:.4f}" for m in (measured[k] for k in shown))
+            lines.append(f"{bundle.model:<19} {split.replace('_', ' '):<19} {cells} {tail}".rstrip())
+            tail = ""
+    lines += ["", f"{'tempo imputer':<20} {'MAE, bpm':<17} R²"]
+    lines += [
+        f"{name:<20} {m['mae']['mean']:.2f} ± {m['mae']['sd']:.2f}      {m['r2']['mean']:.4f} ± {m['r2']['sd']:.4f}"
+        for name, m in result.tempo_imputers.items()
+    ]
+    lines += ["", *(f"{bundle.folder}  sha256 {bundle.sha256[:16]}" for bundle in result.bundles)]
+    return "\n".join(lines)
+
+
+def audit_text(result: AuditResult) -> str:
+    """Show how each gate ended."""
+    lines = [f"{result.model}: {result.status}, on {result.tracks:,} tracks"]
+    for gate in result.gates:
+        mark = "passed" if gate.passed else "FAILED"
+        lines.append(f"  {mark}  {gate.gate:<22} {gate.value:>8g}  at most {gate.limit:<5g} {gate.sentence}")
+        if gate.explanation:
+            lines.append(f"{'':<33}{gate.explanation}")
+    return "\n".join([*lines, result.gap])
+
+
+def explore_text(result: ExploreResult) -> str:
+    """Say where the page is and what it shows."""
+    return f"{result.page}: {result.tracks:,} tracks, {len(result.sections)} sections, {result.bytes / 1e6:.1f} MB; open it in a browser"
+
+
+def models_text(result: ModelList) -> str:
+    """List bundles with their artist-disjoint measures."""
+    lines = [f"  {'model':<20} {'version':<8} {'parameters':>10}  AUROC macro  accuracy  (artist-disjoint)"]
+    for model in result.models:
+        start = f"{'*' if model.champion else ' '} {model.model:<20}"
+        if isinstance(model, BrokenModel):
+            lines.append(f"{start} {printable(model.broken)}")
+        else:
+            measures = f"{model.macro_auroc:>11.3f}  {model.accuracy:>8.3f}"
+            lines.append(f"{start} {model.version:<8} {model.parameters:>10,}  {measures}  {model.summary}")
+    return "\n".join(lines)
+
+
+def verified_model_text(result: VerifiedModel) -> str:
+    """Say that a bundle is whole."""
+    return (
+        f"{result.model} {result.version} verified: hashes match, {result.golden_rows} golden rows differ by at most "
+        f"{result.largest_difference:.1e} (tolerance {result.tolerance:.0e})"
+    )

@@ -1,0 +1,112 @@
+"""train, audit and explore: they need the extra [train]."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genrepipe.cli import rendering
+from genrepipe.cli.options import ENCODING, MAP, OUTPUT, SOURCE, RequestCommand, flags, pairs
+from genrepipe.cli.output import show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genrepipe.pipeline.requests import TrainRequest
+    from genrepipe.training.results import TrainResult
+
+
+@click.command(cls=RequestCommand, kind="train", positional=("source",))
+@click.argument("source", nargs=-1)
+@OUTPUT
+def train(output: str, **values: Any) -> None:
+    """Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
+
+    \b
+    Example:
+        genrepipe train tracks.csv --model all-features --out bundles
+    """
+    from genrepipe.pipeline.requests import TrainRequest, resolve
+
+    show(train_bundles(resolve(TrainRequest, flags(values))[0]), output, rendering.train_text)
+
+
+@click.command()
+@click.argument("bundle")
+@SOURCE
+@ENCODING
+@MAP
+@OUTPUT
+def audit(bundle: str, source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], output: str) -> None:
+    """Look for leaks in how BUNDLE is trained and measured on labelled SOURCE. Exits with 78 where a gate fails.
+
+    \b
+    Example:
+        genrepipe audit artist-context tracks.csv
+    """
+    from genrepipe.core.errors import BundleBroken
+    from genrepipe.observers import watching
+
+    with _needs_extra(), watching() as reporter:
+        from genrepipe.training.audit import audit as run_gates
+
+        result = run_gates(bundle, source, encoding, pairs(mapping, "--map"), reporter)
+    show(result, output, rendering.audit_text)
+    if result.status == "failed":
+        click.get_current_context().exit(BundleBroken.exit_code)
+
+
+@click.command()
+@SOURCE
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="The page: one HTML file that opens offline."
+)
+@click.option("--model", help="The bundle whose answers are shown; without it, the champion.")
+@ENCODING
+@MAP
+@OUTPUT
+def explore(
+    source: tuple[str, ...], out: Path, model: str | None, encoding: str, mapping: tuple[str, ...], output: str
+) -> None:
+    """Draw labelled SOURCE, and a bundle's answers for it, on one page. Needs: pip install 'genrepipe[train]'.
+
+    \b
+    Example:
+        genrepipe explore tracks.csv --out report.html
+    """
+    from genrepipe.observers import watching
+
+    with _needs_extra(), watching() as reporter:
+        from genrepipe.pages.explore import explore as draw
+
+        result = draw(source, out, model, encoding, pairs(mapping, "--map"), reporter)
+    show(result, output, rendering.explore_text)
+
+
+def train_bundles(request: TrainRequest) -> TrainResult:
+    """Train as a request says."""
+    from genrepipe.observers import watching
+
+    with _needs_extra(), watching() as reporter:
+        from genrepipe.training.train import train as fit
+
+        return fit(
+            request.source, request.out, models=request.models, seed=request.seed, trials=request.tune,
+            encoding=request.encoding, mapping=request.map, reporter=reporter,
+        )  # fmt: skip
+
+
+@contextmanager
+def _needs_extra() -> Iterator[None]:
+    """Say which extra a missing package comes with."""
+    from genrepipe.core.errors import ExtraMissing
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(
+            f"This needs {error.name}, which is not installed", "pip install 'genrepipe[train]'"
+        ) from error

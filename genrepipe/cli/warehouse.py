@@ -1,0 +1,190 @@
+"""Commands on a warehouse: query, missing, rollback, quarantine, labels, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genrepipe.cli import rendering
+from genrepipe.cli.options import BUNDLES, ENCODING, JOB, MAP, OUTPUT, SOURCE, WAREHOUSE, Group, pairs
+from genrepipe.cli.output import show
+
+
+@click.command()
+@click.argument("sql")
+@WAREHOUSE
+@click.option(
+    "--output", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True,
+    help="How to print the rows.",
+)  # fmt: skip
+def query(sql: str, warehouse: Path, output: str) -> None:
+    """Run one read-only SQL query on a warehouse.
+
+    \b
+    Example:
+        genrepipe query "SELECT * FROM run_history" --warehouse warehouse.duckdb
+    """
+    from genrepipe.cli.tables import print_frame
+    from genrepipe.core import resources
+    from genrepipe.warehouse import queries
+
+    print_frame(queries.query(warehouse, sql, resources.plan()), output)
+
+
+@click.command()
+@click.option("--from", "first", required=True, help="The first run date, YYYY-MM-DD.")
+@click.option("--to", "last", required=True, help="The last run date, YYYY-MM-DD.")
+@JOB
+@WAREHOUSE
+@OUTPUT
+def missing(first: str, last: str, job: str | None, warehouse: Path, output: str) -> None:
+    """List the run dates without a published run.
+
+    \b
+    Example:
+        genrepipe missing --from 2026-11-01 --to 2026-11-30 --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.backfill import missing as list_missing
+
+    show(list_missing(warehouse, first, last, job), output, rendering.missing_text)
+
+
+@click.command()
+@WAREHOUSE
+@OUTPUT
+def rollback(warehouse: Path, output: str) -> None:
+    """Go back to the generation before the last run. Once more goes forward again.
+
+    \b
+    Example:
+        genrepipe rollback --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.rollback import rollback as go_back
+
+    show(go_back(warehouse), output, rendering.rollback_text)
+
+
+@click.group(cls=Group)
+def quarantine() -> None:
+    """Look at the rows that were kept out, correct them, and bring them back.
+
+    \b
+    Example:
+        genrepipe quarantine list --warehouse warehouse.duckdb
+    """
+
+
+@quarantine.command("list")
+@click.option("--run-date", help="Of this date alone, YYYY-MM-DD.")
+@WAREHOUSE
+@OUTPUT
+def quarantine_list(run_date: str | None, warehouse: Path, output: str) -> None:
+    """Count the open rows by run date and rule, with five examples of each.
+
+    \b
+    Example:
+        genrepipe quarantine list --warehouse warehouse.duckdb --output json
+    """
+    from genrepipe.pipeline.quarantine import list_open
+
+    show(list_open(warehouse, run_date), output, rendering.quarantine_text)
+
+
+@quarantine.command("show")
+@click.argument("row_id")
+@WAREHOUSE
+@OUTPUT
+def quarantine_show(row_id: str, warehouse: Path, output: str) -> None:
+    """Show one row whole: file, row number, every reason, every cell.
+
+    \b
+    Example:
+        genrepipe quarantine show 0123456789abcdef --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.quarantine import show as one_row
+
+    show(one_row(warehouse, row_id), output, rendering.quarantined_row_text)
+
+
+@quarantine.command("export")
+@click.option("--run-date", required=True, help="The run date, YYYY-MM-DD.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The CSV file to correct.")
+@JOB
+@WAREHOUSE
+@OUTPUT
+def quarantine_export(run_date: str, out: Path, job: str | None, warehouse: Path, output: str) -> None:
+    """Write the open rows of a run date as CSV, to be corrected.
+
+    \b
+    Example:
+        genrepipe quarantine export --run-date 2026-11-22 --out fixes.csv --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.quarantine import export
+
+    show(export(warehouse, run_date, out, job), output, rendering.exported_text)
+
+
+@quarantine.command("replay")
+@click.argument("corrected", type=click.Path(path_type=Path))
+@click.option("--run-date", required=True, help="The run date that the rows belong to, YYYY-MM-DD.")
+@WAREHOUSE
+@BUNDLES
+@OUTPUT
+def quarantine_replay(corrected: Path, run_date: str, warehouse: Path, bundles: Path | None, output: str) -> None:
+    """Score corrected rows with that date's bundle, and merge them into its predictions.
+
+    \b
+    Example:
+        genrepipe quarantine replay fixes.csv --run-date 2026-11-22 --warehouse warehouse.duckdb
+    """
+    from genrepipe.observers import watching
+    from genrepipe.pipeline.replay import replay
+
+    with watching() as reporter:
+        result = replay(warehouse, corrected, run_date, bundles, reporter)
+    show(result, output, rendering.replay_text)
+
+
+@click.command()
+@SOURCE
+@WAREHOUSE
+@ENCODING
+@MAP
+@OUTPUT
+def labels(source: tuple[str, ...], warehouse: Path, encoding: str, mapping: tuple[str, ...], output: str) -> None:
+    """Take genre labels that come later, from SOURCE with instance_id and music_genre, and measure the runs by them.
+
+    \b
+    Example:
+        genrepipe labels labels.csv --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.labels import take_labels
+
+    show(take_labels(warehouse, source, encoding, pairs(mapping, "--map")), output, rendering.labels_text)
+
+
+@click.command()
+@click.option("--run", "run_id", required=True, help="The run's id, from run_history.")
+@WAREHOUSE
+@BUNDLES
+@OUTPUT
+def verify(run_id: str, warehouse: Path, bundles: Path | None, output: str) -> None:
+    """Score a run's input again, write nothing, and say whether the answers are the same.
+
+    Exits with 70 where they differ and no later run can be the reason.
+
+    \b
+    Example:
+        genrepipe verify --run 20261122T010000.000000Z-abc123 --warehouse warehouse.duckdb
+    """
+    from genrepipe.core.errors import OutputBroken
+    from genrepipe.pipeline.verify import verify as score_again
+
+    result = score_again(warehouse, run_id, bundles)
+    show(result, output, rendering.verify_text)
+    if not result.explained:
+        raise OutputBroken(
+            f"Run {run_id} is not answered as it was: {result.genres_differ:,} genres differ",
+            "Compare the versions in bundle.json with those installed, or report a bug",
+        )

@@ -1,0 +1,28 @@
+"""Names and values as SQL text."""
+
+from __future__ import annotations
+
+import math
+
+
+def identifier(name: str) -> str:
+    """Quote a name for SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """Quote a value for SQL: text, a bool, or a finite number.
+
+    Raises
+    ------
+    ValueError
+        A float is infinite or NaN.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            msg = f"{value} has no SQL literal"
+            raise ValueError(msg)
+        return f"{value!r}::FLOAT" if isinstance(value, float) else str(value)
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,58 @@
+"""The container's CPU and memory, as one plan for DuckDB, Polars, onnxruntime and torch.
+
+Libraries size their pools by the host's cores; in a container with a CPU quota that oversubscribes it. The
+quota is read from cgroup v2 ``cpu.max`` and ``memory.max`` (kernel documentation, Control Group v2).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+DUCKDB_SHARE = 0.3  # two million rows were scored and re-explained in a container of 1 GB
+DUCKDB_MEMORY_CEILING_MB = 512  # enough for millions of rows; DuckDB spills what does not fit
+DUCKDB_MEMORY_FLOOR_MB = 128
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much each library may take."""
+
+    threads: int
+    duckdb_memory_mb: int
+
+
+def _read(name: str) -> str:
+    try:
+        return (CGROUP / name).read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def plan(cpu_max: str | None = None, memory_max: str | None = None) -> Plan:
+    """Read the limits that this process lives under.
+
+    ``cpu_max`` and ``memory_max`` stand in for the cgroup files' contents; by default they are read.
+    """
+    cpu_max = _read("cpu.max") if cpu_max is None else cpu_max
+    memory_max = _read("memory.max") if memory_max is None else memory_max
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = cpu_max.partition(" ")
+    if quota.isdigit() and period.isdigit():
+        threads = min(threads, max(1, round(int(quota) / int(period))))
+    memory_mb = DUCKDB_MEMORY_CEILING_MB
+    if memory_max.isdigit():
+        memory_mb = min(memory_mb, int(int(memory_max) / 2**20 * DUCKDB_SHARE))
+    return Plan(threads=threads, duckdb_memory_mb=max(DUCKDB_MEMORY_FLOOR_MB, memory_mb))
+
+
+def limit_threads(threads: int) -> None:
+    """Set the pool sizes that libraries read when they are imported, and turn telemetry off.
+
+    Must run before polars, numpy or onnxruntime are imported; a value set by the user stays.
+    """
+    for variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, str(threads))
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,0 +1,152 @@
+"""Source parts become one table of typed rows, each with the rules that it breaks.
+
+Everything is read as text, so that a cell that cannot be read is a row with a reason, never a failed load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genrepipe import contracts
+from genrepipe.contracts.rules import SWALLOWED
+from genrepipe.core.errors import SourceShapeError
+from genrepipe.core.quoting import literal
+from genrepipe.ingest import reader, sources
+from genrepipe.warehouse.ledger import RowCounts
+
+if TYPE_CHECKING:
+    from genrepipe.ingest.sources import Part, Source
+    from genrepipe.warehouse.connection import Database
+    from genrepipe.warehouse.steps import Steps
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What arrived, and notes for the user, such as columns that were not used."""
+
+    counts: RowCounts
+    notes: list[str]
+
+
+def fingerprint(database: Database, source: Source) -> str:
+    """Return a sha256 over the content of every part and the way it is read."""
+    contents = []
+    for part in source.parts:
+        if part.kind == "table":
+            with reader.attached(database, part) as table:
+                content = database.rows(
+                    f"SELECT count(*), sum(hash(t)), bit_xor(hash(t)) FROM {table} AS t", reading=part
+                )
+                contents.append(str(content))
+        else:
+            contents.append(sources.digest(part.path, part.name))
+    how = json.dumps([contents, source.encoding, dict(sorted(source.mapping.items()))])
+    return hashlib.sha256(how.encode()).hexdigest()
+
+
+def land(steps: Steps, source: Source) -> Landing:
+    """Read all parts of a source and judge each row.
+
+    Binds the relations ``parts``, ``unparsed`` and ``landed``, and makes ``superseded`` and ``accepted``.
+
+    Raises
+    ------
+    SourceShapeError
+        A part is not a table, or its columns are not those of the contract.
+    StorageError
+        A part cannot be read.
+    """
+    steps.declare("parts")
+    steps.declare("unparsed")
+    notes = [note for ordinal, part in enumerate(source.parts) for note in _land_part(steps, part, source, ordinal)]
+    steps.make("superseded", "accepted")
+    return Landing(count(steps.database), notes)
+
+
+def count(database: Database) -> RowCounts:
+    """Count what became of every row that landed."""
+    landed, empty, broken = database.rows(
+        "SELECT count(*), count(*) FILTER (is_empty), count(broken_rules) FROM landed"
+    )[0]
+    unparsed = database.value("SELECT count(*) FROM unparsed")
+    superseded, contradicting = database.rows("SELECT count(*), count(*) FILTER (contradicts) FROM superseded")[0]
+    return RowCounts(
+        received=landed + unparsed,
+        accepted=landed - empty - broken - superseded,
+        quarantined=unparsed + broken + contradicting,
+        duplicates=superseded - contradicting,
+        empty=empty,
+    )
+
+
+def refuse_empty(counts: RowCounts, where: str) -> None:
+    """Stop where there is nothing to score.
+
+    Raises
+    ------
+    SourceShapeError
+        There is no row, or none that holds anything.
+    """
+    if counts.received == counts.empty:
+        raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
+
+
+def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[str]:
+    database = steps.database
+    database.execute(f"INSERT INTO parts VALUES ({ordinal}, {literal(part.name)})")
+    before = int(database.value("SELECT count(*) FROM landed")) if "landed" in steps else 0
+
+    def insert(received: str) -> None:
+        with steps.bound("received", received, reading=part):
+            steps.make("judged")
+            rows = "SELECT NULL::BIGINT AS row_id, * FROM judged"
+            if "landed" in steps:
+                database.execute(f"INSERT INTO landed {rows}", reading=part)
+            else:
+                steps.bind("landed", rows, kind="table", reading=part)
+
+    header, positions = reader.read(database, part, source, contracts.load("source_tracks").table, insert)
+    landed = int(database.value("SELECT count(*) FROM landed")) - before
+    rejected = reader.take_rejects(database, part, source, ordinal) if part.kind == "csv" else 0
+    _number_rows(database, ordinal, before, rejected)
+    if part.kind == "csv":
+        reader.refuse_cut(database, part, ordinal, landed + rejected)
+        swallowed = (
+            f"SELECT row_number_of(row_id) FROM landed WHERE part_of(row_id) = {ordinal} "
+            f"AND list_contains(broken_rules, {literal(SWALLOWED)})"
+        )
+        reader.refuse_swallowed(database, part, len(header), ordinal, swallowed)
+    used = {position for position in positions.values() if position is not None}
+    unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(header) if i not in used]
+    return [f"{part.name}: not used: {', '.join(unused)}"] if unused else []
+
+
+def _number_rows(database: Database, ordinal: int, before: int, rejected: int) -> None:
+    """Give the rows of a part their ids.
+
+    A load keeps the order of its file, so this is the one place where the order of storage is looked at. Rows that were
+    rejected have their numbers already, and those after them are numbered past them.
+    """
+    if not rejected:
+        database.execute(
+            f"UPDATE landed SET row_id = row_id_of({ordinal}, rowid - {before} + 1) WHERE rowid >= {before}"
+        )
+        return
+    database.execute(
+        f"""
+        UPDATE landed SET row_id = row_id_of({ordinal}, numbered.row_number)
+        FROM (
+            SELECT positions.id, positions.position + coalesce(rejects.rank, 0) AS row_number
+            FROM (SELECT rowid AS id, rowid - {before} + 1 AS position FROM landed WHERE rowid >= {before}) AS positions
+            ASOF LEFT JOIN (
+                SELECT row_number_of(row_id) - rank AS landed_before, max(rank) AS rank
+                FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) AS rank FROM unparsed WHERE part_of(row_id) = {ordinal})
+                GROUP BY landed_before
+            ) AS rejects ON positions.position > rejects.landed_before
+        ) AS numbered
+        WHERE landed.rowid = numbered.id
+        """
+    )

@@ -1,0 +1,275 @@
+"""Sources: files, globs, folders, objects and tables as an ordered list of parts, and their columns by name.
+
+Nothing here opens a database. A part is one CSV file, one Parquet file, or one table of a DuckDB file.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from genrepipe.core.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
+from genrepipe.core.events import SILENT, Reporter
+from genrepipe.ingest import files, stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from genrepipe.contracts import Table
+
+CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+ENCODINGS = ("utf-8", "latin-1", "utf-16")
+TABLE_MARK = "::"
+DATABASE = re.compile(r"\.(duckdb|db)(::|$)")
+NAMES, NAME = 24, 40  # how many columns a message names, and how much of each
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file or table; ``name`` is what messages and the quarantine call it."""
+
+    name: str
+    kind: Literal["csv", "parquet", "table"]
+    path: Path
+    table: str = ""
+    delimiter: str = ","
+
+
+@dataclass(frozen=True)
+class Source:
+    """All parts of one source, and how to read them."""
+
+    parts: tuple[Part, ...]
+    encoding: str = "utf-8"
+    mapping: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def open_source(
+    arguments: Iterable[str],
+    *,
+    encoding: str = "utf-8",
+    mapping: Mapping[str, str] | None = None,
+    reporter: Reporter = SILENT,
+) -> Iterator[Source]:
+    """Find the parts that the arguments name, see ``resolve``; objects are downloaded for as long as this lasts."""
+    with stores.Downloads(reporter) as downloads:
+        yield resolve(arguments, encoding=encoding, mapping=mapping, downloads=downloads)
+
+
+def resolve(
+    arguments: Iterable[str],
+    *,
+    encoding: str = "utf-8",
+    mapping: Mapping[str, str] | None = None,
+    downloads: stores.Downloads | None = None,
+) -> Source:
+    """Find the parts that the arguments name, in their order; folders and globs in the order of names.
+
+    Parameters
+    ----------
+    arguments
+        Paths of CSV or Parquet files, globs, folders, or ``file.duckdb::table``; with ``downloads``, addresses of objects.
+    encoding
+        Encoding of the CSV files: utf-8 (with or without BOM), latin-1 or utf-16.
+    mapping
+        Contract column to source column, for sources that use other names.
+
+    Raises
+    ------
+    SourceMissing
+        An argument names nothing that exists.
+    UsageError
+        An argument, the encoding or the mapping cannot be understood.
+    """
+    encoding = encoding.lower()
+    if encoding not in ENCODINGS:
+        raise UsageError(f"The encoding {encoding!r} is not known", f"Use --encoding {', '.join(ENCODINGS)}")
+    parts = [part for argument in arguments for part in _parts_of(argument, downloads)]
+    if not parts:
+        raise UsageError(
+            "No source was named", "Name a CSV or Parquet file, a folder, a glob, file.duckdb::table or s3://bucket/key"
+        )
+    return Source(tuple(dict.fromkeys(parts)), encoding, dict(mapping or {}))
+
+
+def _parts_of(argument: str, downloads: stores.Downloads | None) -> list[Part]:
+    if not argument.strip():
+        raise UsageError("A source is an empty text", "Name a file, a folder, a glob or file.duckdb::table")
+    if stores.is_address(argument):
+        return _objects_of(argument, downloads)
+    if TABLE_MARK in argument:
+        file, _, table = argument.rpartition(TABLE_MARK)
+        if not Path(file).is_file():
+            raise SourceMissing(f"{file}: there is no such DuckDB file", "Check the path before the ::")
+        return [Part(argument, "table", Path(file), table)]
+    path = Path(argument)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
+        if not found:
+            raise SourceMissing(
+                f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file"
+            )
+        return [_file_part(p) for p in found]
+    if path.is_file():
+        return [_file_part(path)]
+    if path.exists():
+        raise UsageError(f"{argument} is neither a file nor a folder", "Write what comes through it to a file first")
+    if glob.has_magic(argument):
+        found = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
+        if not found:
+            raise SourceMissing(f"{argument}: no file matches", "Check the pattern, or wait for the file")
+        return [_file_part(p) for p in found]
+    raise SourceMissing(f"{argument}: there is no such file", "Check the path, or wait for the file")
+
+
+def _objects_of(address: str, downloads: stores.Downloads | None) -> list[Part]:
+    if DATABASE.search(address):
+        raise UsageError(f"{stores.redacted(address)}: a database is not read from a store", "Copy it to a file first")
+    if downloads is None:
+        raise UsageError(f"{stores.redacted(address)}: addresses are not read here", "Copy the object to a file first")
+    found = stores.find(address, lambda name: _kind(Path(name)) is not None)
+    parts = [_file_part(Path(each.address.rpartition("/")[2]), each.address) for each in found]
+    return [
+        replace(part, path=downloads.download(each, "." + part.kind + files.compression(part.path)))
+        for part, each in zip(parts, found, strict=True)
+    ]
+
+
+def _kind(path: Path) -> Literal["csv", "parquet"] | None:
+    name = path.name.lower()
+    if name.endswith(PARQUET_SUFFIXES):
+        return "parquet"
+    return "csv" if name.endswith(CSV_SUFFIXES) else None
+
+
+def _file_part(path: Path, name: str = "") -> Part:
+    kind, name = _kind(path), name or str(path)
+    if kind is None:
+        if path.suffix in {".duckdb", ".db"}:
+            raise UsageError(f"{name} is a DuckDB file", f"Name its table: {name}::table")
+        raise UsageError(
+            f"{name}: neither CSV nor Parquet by its name",
+            f"Name it {' or '.join((*CSV_SUFFIXES[:3], PARQUET_SUFFIXES[0]))}",
+        )
+    return Part(name, kind, path, delimiter="\t" if ".tsv" in path.name.lower() else ",")
+
+
+def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str], where: str) -> dict[str, int | None]:
+    """Return the position of each of the contract's columns in ``found``, None for an absent optional one.
+
+    Raises
+    ------
+    UsageError
+        The mapping names a column that the contract or the source has not.
+    SourceShapeError
+        A column is missing or occurs twice. The message has the flags that would mend it.
+    """
+    folded = [name.strip().casefold() for name in found]
+    wanted = {column.name: column.name for column in contract.properties}
+    for ours, theirs in mapping.items():
+        if ours not in wanted:
+            close = nearest(ours, list(wanted))
+            raise UsageError(
+                f"--map {ours}=…: the contract has no column {ours}",
+                f"Did you mean {close}?" if close else f"It has {', '.join(wanted)}",
+            )
+        if theirs.strip().casefold() not in folded:
+            raise SourceShapeError(
+                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {_listed(found)}"
+            )
+        wanted[ours] = theirs
+    positions: dict[str, int | None] = {}
+    missing = []
+    for ours, theirs in wanted.items():
+        hits = [i for i, name in enumerate(folded) if name == theirs.strip().casefold()]
+        if len(hits) > 1:
+            raise SourceShapeError(f"{where}: the column {theirs} occurs {len(hits)} times", "Keep one of them")
+        if not hits and not contract.column(ours).custom("optionalColumn"):
+            missing.append(ours)
+        positions[ours] = hits[0] if hits else None
+    if missing:
+        raise SourceShapeError(*_missing_message(missing, found, positions, where))
+    return positions
+
+
+def _missing_message(
+    missing: list[str], found: list[str], positions: dict[str, int | None], where: str
+) -> tuple[str, str]:
+    taken = {i for i in positions.values() if i is not None}
+    spare = [name for i, name in enumerate(found) if i not in taken]
+    flags, alone = [], []
+    for column in missing:
+        close = nearest(column, spare)
+        if close is None:
+            alone.append(column)
+        else:
+            spare.remove(close)
+            flags.append(f'--map {column}="{close}"')
+    what = f"{where}: {len(missing)} of the contract's columns are missing: {', '.join(missing)}"
+    if len(found) == 1 and any(mark in found[0] for mark in ";|\t"):
+        return (
+            what,
+            "The file seems to have another delimiter than a comma; write it with commas, or tabs and the name .tsv",
+        )
+    remedies = []
+    if flags:
+        remedies.append(f"If they have other names, add {' '.join(flags)}")
+    if alone and flags:
+        remedies.append(f"nothing in the file resembles {', '.join(alone)}")
+    if alone and not flags:
+        remedies.append(f"Its columns are {_listed(found)}; name them with --map {alone[0]}=THEIRS")
+    return what, "; ".join(remedies)
+
+
+def _listed(names: list[str]) -> str:
+    """Return names for a message: what is no header may be thousands of long ones."""
+    shown = [name if len(name) <= NAME else f"{name[:NAME]}…" for name in names[:NAMES]]
+    return ", ".join(shown) + (f" and {len(names) - NAMES} more" if len(names) > NAMES else "")
+
+
+def stamps(source: Source) -> list[tuple[int, int]]:
+    """Return size, in bytes, and time of change, in nanoseconds, of each part's file: they show a file that changes while it is read.
+
+    Raises
+    ------
+    SourceMissing
+        A file is gone.
+    """
+    found = []
+    for part in source.parts:
+        try:
+            status = part.path.stat()
+        except OSError as error:
+            raise SourceMissing(f"{part.name}: {error.strerror}", "Check the path, or wait for the file") from error
+        found.append((status.st_size, status.st_mtime_ns))
+    return found
+
+
+def age_hours(source: Source) -> float:
+    """Return the hours since the newest file of a source was written."""
+    return max(0.0, (time.time() - max(changed for _, changed in stamps(source)) / 1e9) / 3600)
+
+
+def digest(path: Path, name: str = "") -> str:
+    """Return the sha256 of a file's bytes; messages call it by ``name``.
+
+    Raises
+    ------
+    StorageError
+        The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StorageError(
+            f"{name or path} cannot be read: {error.strerror}", "Check its permissions and the disk"
+        ) from error

@@ -1,0 +1,203 @@
+"""Clean tracks become the float32 matrix that a bundle reads, block by block.
+
+A block is a table of the contract ``features`` and a ``Block`` in ``BLOCKS``. To add one, describe its table in the
+contract and register how it is built here; ``training/inputs.py`` says how a network reads it.
+
+Key and mode are ordinals, as in the study: the position of the key among the twelve sharps in alphabetical order, and
+0 for Major, 1 for Minor. A missing tempo stays NaN, since the graph of a bundle imputes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genrepipe import contracts
+from genrepipe.model import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy.typing as npt
+
+    from genrepipe.contracts import Column
+
+AUDIO, CONTEXT, FLAGS, LABELS, VECTORS = (
+    "audio_features",
+    "artist_context",
+    "name_flags",
+    "artist_labels",
+    "name_vectors",
+)
+MODES = ["Major", "Minor"]
+
+
+def _no_preparation() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of input columns: what it is and how it is built.
+
+    Attributes
+    ----------
+    name
+        The block's table in the contract ``features``.
+    summary
+        What the block holds, for the card of a bundle.
+    derive
+        Takes scorable tracks and a bundle's table of training labels (or None), and returns a frame that has the
+        block's columns, in any order and of any numeric type.
+    needs_context
+        Whether the tracks must carry the context of their artist.
+    proved
+        Whether the contract bounds the block's values, so that they can be proved.
+    prepare
+        Loads what the block needs; raises ``ExtraMissing`` where a package is not installed.
+    """
+
+    name: str
+    summary: str
+    derive: Callable[[pl.DataFrame, pl.DataFrame | None], pl.DataFrame]
+    needs_context: bool = False
+    proved: bool = True
+    prepare: Callable[[], None] = _no_preparation
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, in the contract's order; an array is one column for each of its elements."""
+        properties = contracts.load("features").named(self.name).properties
+        return [name for column in properties for name in _spread(column)]
+
+    def build(self, tracks: pl.DataFrame, labels: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return the block as Float32 columns in the contract's order, one row for each track.
+
+        Raises
+        ------
+        ExtraMissing
+            The block needs a package that is not installed.
+        ValueError
+            The block needs a table of labels, and there is none.
+        """
+        return self.derive(tracks, labels).select(pl.col(self.columns).cast(pl.Float32))
+
+
+def _spread(column: Column) -> list[str]:
+    if column.logicalType != "array":
+        return [column.name]
+    length = int(column.physicalType.partition("[")[2].removesuffix("]"))  # FLOAT[300]
+    return [f"{column.name}_{i}" for i in range(length)]
+
+
+def _audio(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
+    keys = [str(key) for key in contracts.load("tracks").table.column("key").valid_values or ()]
+    return tracks.with_columns(
+        pl.col("key").replace_strict(keys, range(len(keys)), default=None, return_dtype=pl.Float32),
+        pl.col("mode").replace_strict(MODES, [0, 1], default=None, return_dtype=pl.Float32),
+    )
+
+
+def _context(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
+    return tracks
+
+
+def _flags(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
+    return names.flags(tracks)
+
+
+def _labels(tracks: pl.DataFrame, labels: pl.DataFrame | None) -> pl.DataFrame:
+    if labels is None:
+        msg = f"{LABELS} needs a bundle's table of labels"
+        raise ValueError(msg)
+    artists = tracks.select("artist_key")
+    return artists.join(labels, on="artist_key", how="left", maintain_order="left").fill_null(0)
+
+
+def _vectors(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
+    return pl.DataFrame(names.vectors(tracks), schema=dict.fromkeys(names.vector_columns(), pl.Float32))
+
+
+BLOCKS: dict[str, Block] = {
+    block.name: block
+    for block in (
+        Block(AUDIO, "the 13 audio features", _audio),
+        Block(CONTEXT, "what the artist's visible tracks say together (no label)", _context, needs_context=True),
+        Block(FLAGS, "flags from artist name and title", _flags),
+        Block(LABELS, "labels of the artist's tracks in the training data", _labels),
+        Block(
+            VECTORS,
+            "spaCy's word vectors of artist name and title (needs the extra: pip install 'genrepipe[text]')",
+            _vectors,
+            proved=False,
+            prepare=names.load_vectors,
+        ),
+    )
+}
+
+
+def columns(blocks: Sequence[str] = (AUDIO,)) -> list[str]:
+    """Return the names of the columns of these blocks, in the order of the matrix."""
+    return [name for block in blocks for name in BLOCKS[block].columns]
+
+
+def position(column: str, block: str = AUDIO) -> int:
+    """Return the position of a column in the matrix of its block.
+
+    Raises
+    ------
+    ValueError
+        The block has no such column.
+    """
+    return columns([block]).index(column)
+
+
+def needs_context(blocks: Sequence[str]) -> bool:
+    """Return whether a block needs tracks that carry the context of their artist."""
+    return any(BLOCKS[block].needs_context for block in blocks)
+
+
+def prepare(blocks: Sequence[str]) -> None:
+    """Load what these blocks need before the work starts.
+
+    Raises
+    ------
+    ExtraMissing
+        A block needs a package that is not installed.
+    """
+    for block in blocks:
+        BLOCKS[block].prepare()
+
+
+def build(
+    tracks: pl.DataFrame, blocks: Sequence[str] = (AUDIO,), labels: pl.DataFrame | None = None
+) -> list[pl.DataFrame]:
+    """Return one frame of Float32 columns for each block, in the contract's order.
+
+    Parameters
+    ----------
+    tracks
+        Scorable tracks with an imputed duration, and with the context of their artist where ``needs_context`` says so.
+        A key or mode that the contract does not list becomes null.
+    labels
+        A bundle's table of training labels: ``artist_key`` and one count for each genre.
+
+    Raises
+    ------
+    ExtraMissing
+        A block needs a package that is not installed.
+    ValueError
+        A block needs a table of labels, and there is none.
+    """
+    return [BLOCKS[block].build(tracks, labels) for block in blocks]
+
+
+def matrix(frames: Sequence[pl.DataFrame]) -> npt.NDArray[np.float32]:
+    """Return frames side by side as a float32 array of shape (rows, columns), NaN where a value is null.
+
+    The array may be in column order, as the frames are; ``np.ascontiguousarray`` makes it row by row.
+    """
+    return np.hstack([frame.fill_null(float("nan")).to_numpy() for frame in frames], dtype=np.float32)

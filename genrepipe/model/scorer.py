@@ -1,0 +1,97 @@
+"""A bundle's graph in onnxruntime: matrices of features become probabilities.
+
+onnxruntime promises no bit-identical output across thread counts and batch sizes. Every call has one thread, at most
+``BLOCK`` rows, and a multiple of ``ROWS_ALIGNED`` rows, since kernels answer the last few rows of a call by another
+path: with that, a row has the same answer in any batch. Blocks run in parallel on the plan's threads.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+
+from genrepipe.core.errors import BundleBroken
+from genrepipe.model import features
+from genrepipe.model.bundle import MODEL, RESTORE
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from genrepipe.model.bundle import Bundle
+
+    Matrix = npt.NDArray[np.float32]
+
+BLOCK = 16_384
+ROWS_ALIGNED = 16
+
+
+class Scorer:
+    """Scores with a bundle's graph.
+
+    Raises
+    ------
+    BundleBroken
+        onnxruntime cannot load the graph, or the golden rows do not reproduce.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                bundle.contents[MODEL], options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            if "alloc" in str(error).lower():
+                raise MemoryError(str(error)) from error
+            raise BundleBroken(
+                f"{bundle.model} is not a graph that onnxruntime can run: {str(error).splitlines()[0]}",
+                RESTORE,
+            ) from error
+        self._bundle = bundle
+        self._pool = ThreadPoolExecutor(threads)
+        self.golden_difference = self._check_golden()
+
+    def probabilities(self, matrix: Matrix) -> Matrix:
+        """Return probabilities, float32 of shape (rows, labels), for inputs, float32 of shape (rows, input columns)."""
+        starts = range(0, len(matrix), BLOCK)
+        blocks = list(self._pool.map(lambda start: self._run(matrix[start : start + BLOCK]), starts))
+        return np.concatenate(blocks) if blocks else np.empty((0, len(self._bundle.manifest.labels)), np.float32)
+
+    def _run(self, block: Matrix) -> Matrix:
+        rows = len(block)
+        # Frames lie column by column and graphs read row by row: turned here, where other blocks are turned in parallel.
+        padded = np.zeros((-(-rows // ROWS_ALIGNED) * ROWS_ALIGNED, block.shape[1]), np.float32)
+        padded[:rows] = block
+        outputs: list[Matrix] = self._session.run(["probabilities"], {"features": padded})
+        return outputs[0][:rows]
+
+    def _check_golden(self) -> float:
+        """Score the golden rows and return the largest difference from their recorded answers.
+
+        Raises
+        ------
+        BundleBroken
+            It is above the bundle's tolerance.
+        """
+        golden, manifest = self._bundle.golden, self._bundle.manifest
+        try:
+            inputs = features.matrix([golden.select(manifest.input_columns)])
+            recorded = golden.select(f"p_{label}" for label in manifest.labels).to_numpy()
+            difference = float(np.abs(self.probabilities(inputs) - recorded).max())
+        except Exception as error:
+            raise BundleBroken(
+                f"{self._bundle.folder}: its golden rows cannot be scored: {str(error).splitlines()[0]}",
+                RESTORE,
+            ) from error
+        if not difference <= manifest.tolerance:
+            raise BundleBroken(
+                f"{self._bundle.folder}: golden rows differ by {difference:.2g}, the tolerance is {manifest.tolerance:.2g}",
+                "Restore the bundle, or check the onnxruntime version against the one in bundle.json",
+            )
+        return difference

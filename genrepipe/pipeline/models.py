@@ -1,0 +1,72 @@
+"""Bundles as a user meets them: list, verify, promote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genrepipe.core.errors import BundleBroken
+from genrepipe.model import bundle as bundles
+from genrepipe.model.scorer import Scorer
+from genrepipe.pipeline.results import BrokenModel, ModelList, ModelSummary, PromoteResult, VerifiedModel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genrepipe.model.bundle import Bundle
+
+
+def list_models(folder: Path | None) -> ModelList:
+    """Return the bundles of your own folder and those that ship; a broken one says why."""
+    champion = bundles.champion(folder)
+    models: list[ModelSummary | BrokenModel] = []
+    for name in bundles.available(folder):
+        try:
+            models.append(_summary(bundles.load(name, folder), name, champion=name == champion))
+        except BundleBroken as error:
+            models.append(BrokenModel(name == champion, name, str(error)))
+    return ModelList(models)
+
+
+def card(model: str | None, folder: Path | None) -> str:
+    """Return the card of a bundle, as Markdown."""
+    return bundles.load(model, folder).contents[bundles.CARD].decode()
+
+
+def verify_model(model: str | None, folder: Path | None) -> VerifiedModel:
+    """Check a bundle's hashes, and score its golden rows against their recorded answers.
+
+    Raises
+    ------
+    BundleBroken
+        A file is not what the manifest says, or a golden row differs by more than the tolerance.
+    """
+    bundle = bundles.load(model, folder)
+    difference, manifest = Scorer(bundle).golden_difference, bundle.manifest
+    summary = _summary(bundle, manifest.name, champion=manifest.name == bundles.champion(folder))
+    return VerifiedModel(
+        **vars(summary), golden_rows=len(bundle.golden), largest_difference=difference, tolerance=manifest.tolerance
+    )
+
+
+def promote(model: str, folder: Path) -> PromoteResult:
+    """Make a bundle the champion of your own folder: the bundle that a job uses when it names none.
+
+    Raises
+    ------
+    BundleBroken
+        Its files are not what its manifest says, its golden rows do not reproduce, or a gate of its audit failed.
+    StorageError
+        The folder cannot be written.
+    """
+    Scorer(bundles.load(model, folder))
+    before, champion = bundles.promote(model, folder)
+    return PromoteResult(before, champion, str(folder))
+
+
+def _summary(bundle: Bundle, name: str, *, champion: bool) -> ModelSummary:
+    manifest = bundle.manifest
+    measured = manifest.metrics["artist_disjoint"]
+    return ModelSummary(
+        champion, name, manifest.version, manifest.summary, manifest.parameters, measured["macro_auroc"]["mean"],
+        measured["accuracy"]["mean"], str(bundle.folder), bundle.sha256,
+    )  # fmt: skip

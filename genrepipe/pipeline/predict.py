@@ -1,0 +1,104 @@
+"""The inner loop: scorable tracks stream through features and the graph into a table of predictions."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genrepipe.contracts.schemas import RunningProof
+from genrepipe.core import signals
+from genrepipe.core.events import SILENT, Reporter
+from genrepipe.core.quoting import identifier, literal
+from genrepipe.model import features, predictions
+from genrepipe.pipeline import prepare
+from genrepipe.warehouse.connection import ROW_GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from genrepipe.model.bundle import Bundle
+    from genrepipe.model.scorer import Scorer
+    from genrepipe.quality.monitors import Monitor
+    from genrepipe.warehouse.ledger import Run
+    from genrepipe.warehouse.steps import Steps
+
+# Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
+BATCH = 2 * ROW_GROUP
+# How many cells of a feature matrix are held at a time: a batch of audio features, a part of one of word vectors.
+CELLS = 6_000_000
+SHADOW_COLUMNS = ("track_id", "genre", "probability", "runner_up", "margin", "probabilities")
+
+
+def predict(
+    steps: Steps, run: Run, bundle: Bundle, scorer: Scorer, reporter: Reporter = SILENT,
+    monitors: Sequence[Monitor] = (), *, table: str = "predictions",
+) -> int:  # fmt: skip
+    """Score every accepted track into ``table``, and return how many rows were written.
+
+    Makes the relation ``scorable``. Every batch is shown to the monitors.
+    """
+    total = prepare.make_scorable(steps, bundle.duration_ms)
+    select = _with_constants(run, bundle, table)
+
+    def write(rows: pl.DataFrame) -> int:
+        steps.database.insert(table, rows, select)
+        return rows.height
+
+    context = features.needs_context(bundle.manifest.inputs)  # three times as wide, so half as long
+    predicted, proof = 0, RunningProof()
+    unread = prepare.batches(steps, ROW_GROUP if context else BATCH, context=context)
+    with ThreadPoolExecutor(1) as warehouse:
+        # The connection serves one call at a time. While one batch is scored here, the last one is written there, and
+        # then the next one is fetched.
+        scored, coming = None, warehouse.submit(next, unread, None)
+        while (tracks := coming.result()) is not None:
+            signals.check()
+            writing = warehouse.submit(write, scored) if scored is not None else None
+            coming = warehouse.submit(next, unread, None)
+            scored = _score(tracks, bundle, scorer, monitors, proof)
+            predicted += writing.result() if writing else 0
+            reporter.progress("tracks predicted", predicted, total)
+        signals.check()
+        predicted += write(scored) if scored is not None else 0
+        reporter.progress("tracks predicted", predicted, total)
+    proof.check()
+    return predicted
+
+
+def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
+    """Return the select list that adds to a batch what is the same in every row of the run."""
+    constants = {
+        "run_date": f"DATE {literal(run.run_date.isoformat())}",
+        "model": literal(bundle.manifest.name),
+        "model_version": literal(bundle.manifest.version),
+        "run_id": literal(run.run_id),
+        "scored_at": f"TIMESTAMP {literal(run.started_at.isoformat(sep=' '))}",
+    }
+    columns = "*" if table == "predictions" else ", ".join(SHADOW_COLUMNS)
+    added = {k: v for k, v in constants.items() if table == "predictions" or k != "scored_at"}
+    return f"{columns}, " + ", ".join(f"{value} AS {identifier(name)}" for name, value in added.items())
+
+
+def _score(
+    tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer, monitors: Sequence[Monitor], proof: RunningProof
+) -> pl.DataFrame:
+    """Return the predictions of a batch."""
+    manifest = bundle.manifest
+    probabilities, audio = [], []
+    for part in tracks.iter_slices(CELLS // len(manifest.input_columns)):
+        inputs = features.build(part, manifest.inputs, bundle.artist_labels)
+        for block, frame in zip(manifest.inputs, inputs, strict=True):
+            if features.BLOCKS[block].proved:
+                proof.add("features", block, frame)
+            if block == features.AUDIO:
+                audio.append(frame)
+        probabilities.append(scorer.probabilities(features.matrix(inputs)))
+    rows = predictions.assemble(tracks, np.concatenate(probabilities), manifest.labels, manifest.genre_sets)
+    if monitors:
+        whole = pl.concat(audio) if audio else features.build(tracks)[0]
+        for monitor in monitors:
+            monitor.observe(whole, rows)
+    return rows

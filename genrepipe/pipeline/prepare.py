@@ -1,0 +1,106 @@
+"""From accepted rows to tracks that are ready for features: the catalogue takes them, and adds what it knows.
+
+Scoring and training both take these steps, so that a model sees in training what it will see at night.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from genrepipe.core import resources, signals
+from genrepipe.ingest import landing
+from genrepipe.warehouse import schema
+from genrepipe.warehouse.steps import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genrepipe.ingest.landing import Landing
+    from genrepipe.ingest.sources import Source
+    from genrepipe.warehouse.ledger import Run
+
+LAST_ROW_ID = 2**63 - 1
+
+
+@contextmanager
+def landed_in_memory(source: Source, run: Run) -> Iterator[tuple[Steps, Landing]]:
+    """Land a source in a database in memory that has an empty catalogue, for what no warehouse is needed for."""
+    with schema.open_memory(resources.plan()) as database, signals.on_signal(database.interrupt):
+        steps = Steps(database)
+        steps.bind_row("run", **run.relation())
+        yield steps, landing.land(steps, source)
+
+
+def update_catalogue(steps: Steps) -> None:
+    """Put the accepted rows into table ``tracks``, renew table ``artist_profiles``, and bind ``profiles``.
+
+    The relation ``profiles`` is what was known of artists on the run date; for an older date that is less than the
+    catalogue knows now.
+    """
+    database = steps.database
+    steps.make("catalogue_changes")
+    if database.value("SELECT count(*) FROM (FROM tracks LIMIT 1)"):
+        database.execute(
+            "UPDATE tracks SET first_run_date = run.run_date FROM accepted CROSS JOIN run "
+            "WHERE tracks.track_id = accepted.track_id AND run.run_date < tracks.first_run_date"
+        )
+        database.execute(
+            "DELETE FROM tracks USING catalogue_changes AS changes WHERE tracks.track_id = changes.track_id"
+        )
+    database.execute("INSERT INTO tracks BY NAME FROM catalogue_changes")
+    steps.release("catalogue_changes")
+    with steps.bound("visible_tracks", "FROM tracks"):
+        steps.make("profiles")
+        database.execute("DELETE FROM artist_profiles")
+        database.execute("INSERT INTO artist_profiles BY NAME FROM profiles")
+    if database.value("SELECT count(*) FROM tracks CROSS JOIN run WHERE tracks.first_run_date > run.run_date"):
+        steps.make("visible_tracks", "profiles")
+    else:
+        steps.bind("profiles", "FROM artist_profiles")
+
+
+def make_scorable(steps: Steps, duration_ms: float | None) -> int:
+    """Make the relation ``scorable``, and return its number of rows.
+
+    ``duration_ms`` is the bundle's global median, for tracks whose artist has no known duration; None leaves those
+    missing.
+    """
+    steps.release("medians")
+    steps.bind_row("medians", duration_ms=duration_ms)
+    steps.make("scorable")
+    return int(steps.database.value("SELECT count(*) FROM scorable"))
+
+
+def batches(steps: Steps, rows: int, *, context: bool = False) -> Iterator[pl.DataFrame]:
+    """Yield the scorable tracks in source order, ``rows`` at a time.
+
+    With ``context``, beside the aggregates of their artist's visible tracks.
+    """
+    database = steps.database
+    added_by = "contextual" if context else "scorable"
+    steps.make(added_by)
+    starts = database.rows(
+        "SELECT row_id FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) - 1 AS position FROM scorable) "
+        "WHERE position % ? = 0 ORDER BY row_id",
+        [rows],
+    )
+    for bounds in pairwise([*(row_id for (row_id,) in starts), LAST_ROW_ID]):
+        within = "WHERE row_id >= ? AND row_id < ?"
+        added = database.frame(f"FROM {added_by} {within}", list(bounds))
+        landed = database.frame(
+            f"SELECT * EXCLUDE (is_empty, broken_rules, received, duration_ms) FROM landed {within}", list(bounds)
+        )
+        # Joined here, where both are in order already; DuckDB would copy the names of all rows once more.
+        yield landed.join(added, on="row_id", maintain_order="left")
+
+
+def imputed(steps: Steps) -> dict[str, int]:
+    """Return how many scorable tracks have an imputed value, by column."""
+    return {
+        column: int(steps.database.value("SELECT count(*) FILTER (list_contains(imputed, ?)) FROM scorable", [column]))
+        for column in ("duration_ms", "tempo")
+    }

@@ -1,0 +1,294 @@
+"""The one schema of a request: what a job can be told, by a flag, in the environment, or in a job file.
+
+Every key works in all three: ``keep_days: 90`` in the file, ``GENREPIPE_KEEP_DAYS=90`` or ``GENREPIPE_KEEP_DAYS_FILE``
+(which names a file that holds the value, as secrets are mounted) in the environment, ``--keep-days 90`` as a flag. A flag
+wins over the environment, which wins over the file.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from genrepipe.core import assets
+from genrepipe.core.errors import ConfigurationError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "GENREPIPE_"
+MAX_KEEP_DAYS = 36_500  # a century
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a key is written as a flag, where that is not ``--key VALUE``."""
+
+    name: str = ""
+    metavar: str = ""
+    repeated: bool = False  # KEY=VALUE pairs, or several values, one for each use of the flag
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _as_text(value: object) -> object:
+    # YAML reads 2026-11-22 as a date, and a folder named 2026 as a number
+    return value if value is None or isinstance(value, dict | list) else str(value)
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_as_list)]
+Pairs = Annotated[dict[str, str], Flag("--map", "OURS=THEIRS", repeated=True)]
+
+
+class Request(BaseModel):
+    """Keys that every job has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    secrets: ClassVar[tuple[str, ...]] = ()
+
+    source: Texts = Field(
+        description="CSV or Parquet files, globs, folders, file.duckdb::table, or s3://bucket/key. {run_date} becomes the run date."
+    )
+    encoding: Text = Field("utf-8", description="Encoding of CSV files: utf-8, latin-1 or utf-16.")
+    map: Pairs = Field(
+        default_factory=dict, description='Read a contract column from another one: --map artist_name="Artist Name".'
+    )
+
+
+class ScoreRequest(Request):
+    """A scoring job: predict the genre of every track of a source, into a warehouse."""
+
+    secrets: ClassVar[tuple[str, ...]] = ("ping_start", "ping_success", "ping_failure")
+
+    job: Literal["score"] = Field("score", description="The kind of job.")
+    name: Text = Field("score", description="The job's name: with the run date the key of its predictions.")
+    warehouse: Path = Field(Path("warehouse.duckdb"), description="The DuckDB file that people query.")
+    run_date: Text | None = Field(None, description="The business date, YYYY-MM-DD; without it, today in UTC.")
+    model: Text | None = Field(None, description="A bundle's name or folder; without it, the champion.")
+    bundles: Path | None = Field(None, description="Your own folder of bundles, which comes before those that ship.")
+    shadow: Text | None = Field(None, description="Score a second bundle too, into shadow_predictions.")
+    limits: Annotated[dict[str, float], Flag("--limit", "CHECK=NUMBER", repeated=True)] = Field(
+        default_factory=dict, description="Set the limit of a check: --limit flipped_percent=30."
+    )
+    keep_days: int | None = Field(
+        None, ge=1, le=MAX_KEEP_DAYS, description="Forget run dates further than this behind the newest."
+    )
+    force: bool = Field(False, description="Score again what is already published from the same input.")
+    dry_run: bool = Field(False, description="Do everything but write.")
+    metrics_file: Path | None = Field(None, description="Write a Prometheus textfile.")
+    lineage_file: Path | None = Field(None, description="Append OpenLineage events to this file.")
+    result_file: Path | None = Field(None, description="Write the JSON result there, whatever the end.")
+    ping_start: str | None = Field(None, description="Request this address when a run starts.")
+    ping_success: str | None = Field(None, description="Request this address when a run succeeds.")
+    ping_failure: str | None = Field(None, description="Request this address when a run fails.")
+
+
+class TrainRequest(Request):
+    """A training job: train bundles on a labelled source."""
+
+    job: Literal["train"] = Field("train", description="The kind of job.")
+    name: Text = Field("train", description="The job's name.")
+    out: Path = Field(description="Where the bundles go, one folder each.")
+    models: Annotated[Texts, Flag("--model", "MODEL", repeated=True)] = Field(
+        (), description="A recipe's name, more than once for more; without it, or as all, every one."
+    )
+    seed: int = Field(0, description="Same data and seed: same bundle.")
+    tune: int = Field(0, ge=0, description="Search settings first, with this many more trials; resumable.")
+
+
+R = TypeVar("R", bound=Request)
+KINDS: dict[str, type[ScoreRequest | TrainRequest]] = {"score": ScoreRequest, "train": TrainRequest}
+NOT_JOB_KEYS = ("job",)  # neither a flag nor a variable can change them
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a job: its value in force, and where that comes from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+def flag_of(kind: type[Request], key: str) -> Flag:
+    """Return how a key is written as a flag."""
+    declared = next((each for each in kind.model_fields[key].metadata if isinstance(each, Flag)), Flag())
+    return declared if declared.name else Flag(f"--{key.replace('_', '-')}", declared.metavar, declared.repeated)
+
+
+def from_values(kind: type[R], values: Mapping[str, Any]) -> R:
+    """Return a request of values that a program gives; neither environment nor file is looked at.
+
+    Raises
+    ------
+    UsageError
+        A key is unknown, or a value does not fit.
+    """
+    return resolve(kind, dict(values), {})[0]
+
+
+def resolve(
+    kind: type[R],
+    flags: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+    file: Mapping[str, Any] | None = None,
+    path: str = "",
+) -> tuple[R, dict[str, str]]:
+    """Merge flags, environment and the keys of a file, which messages call ``path``, into a request.
+
+    Returns
+    -------
+    The request, and the origin of each key that is not a default.
+
+    Raises
+    ------
+    ConfigurationError
+        A key of the file is unknown, or a value of file or environment does not fit.
+    UsageError
+        The same of a flag.
+    """
+    keys = list(kind.model_fields)
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for key, value in (file or {}).items():
+        if key not in keys:
+            raise ConfigurationError(f"{path}: unknown key {key!r}", _hint(str(key), keys))
+        values[key], origins[key] = value, path
+    for key in keys:
+        if key not in NOT_JOB_KEYS and (
+            given := _of_environment(key, os.environ if environment is None else environment)
+        ):
+            text, variable = given
+            values[key], origins[key] = _parsed(kind, key, text), variable
+    for key, value in flags.items():
+        if key not in keys:
+            raise UsageError(f"{key}: unknown key", _hint(key, keys))
+        values[key] = _parsed(kind, key, value) if isinstance(value, str) else value
+        origins[key] = f"flag {flag_of(kind, key).name}"
+    values = {key: value for key, value in values.items() if value is not None}
+    try:
+        return kind.model_validate(values), origins
+    except ValidationError as error:
+        raise _translated(error, origins, path) from error
+
+
+def _translated(error: ValidationError, origins: Mapping[str, str], path: str) -> ConfigurationError | UsageError:
+    first = error.errors()[0]
+    key, where = str(first["loc"][0]), ".".join(map(str, first["loc"]))
+    origin = origins.get(key, path)
+    if origin.startswith("flag "):
+        flag = origin.removeprefix("flag ")
+        return UsageError(f"{flag}{where.removeprefix(key)}: {first['msg']}", "Correct the value")
+    if not origin:
+        return UsageError(f"{where}: {first['msg']}", "Give it a value")
+    return ConfigurationError(f"{origin}: {where}: {first['msg']}", "Correct that value")
+
+
+def load(
+    path: Path, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[ScoreRequest | TrainRequest, dict[str, str]]:
+    """Read a job file, or a job that ships by its name, such as ``score_nightly``, and resolve it.
+
+    Raises
+    ------
+    ConfigurationError
+        The file cannot be read, or has an unknown key or a value that does not fit.
+    UsageError
+        A flag names an unknown key, or there is no such job.
+    """
+    shipped = assets.shipped("jobs") / f"{path}.yaml"
+    if not path.suffix and not path.exists() and shipped.is_file():
+        path = shipped
+    if not path.suffix and not path.exists() and (close := nearest(str(path), shipped_jobs())):
+        raise UsageError(f"There is no job {str(path)!r}", f"Did you mean {close}?")
+    values = _read(path)
+    kind = KINDS.get(str(values.get("job")))
+    if kind is None:
+        raise ConfigurationError(f"{path}: job is {values.get('job')!r}", f"Write job: {' or job: '.join(KINDS)}")
+    return resolve(kind, flags or {}, environment, values, str(path))
+
+
+def settings(path: Path, flags: Mapping[str, Any] | None = None) -> list[Setting]:
+    """Return every key of a job, its value in force and where that comes from; secrets are not shown."""
+    request, origins = load(path, flags)
+    return [
+        Setting(
+            key,
+            "(set, not shown)" if key in request.secrets and value is not None else value,
+            origins.get(key, "default"),
+        )
+        for key, value in request.model_dump(mode="json").items()
+    ]
+
+
+def shipped_jobs() -> list[str]:
+    """Return the names of the jobs that ship."""
+    return [
+        file.stem for file in assets.shipped("jobs").glob("*.yaml") if "\njob: " in file.read_text(encoding="utf-8")
+    ]
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a job file of this kind: score or train."""
+    schema = KINDS[kind].model_json_schema()
+    schema["required"] = ["job", *schema.get("required", ())]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: {error.strerror}", "Name a job file, for example jobs/score_nightly.yaml"
+        ) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "Correct the file"
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path} holds no keys", "Begin from jobs/score_nightly.yaml")
+    return values
+
+
+def _of_environment(key: str, environment: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return the value of a key in the environment, and the variable's name; an empty variable is none."""
+    name = PREFIX + key.upper()
+    if text := environment.get(name):
+        return text, name
+    mounted = environment.get(f"{name}_FILE")
+    if not mounted or name in environment:
+        return None
+    try:
+        text = Path(mounted).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"{name}_FILE names {mounted}, which cannot be read", "Mount the file, or unset the variable"
+        ) from error
+    return (text, f"{name}_FILE") if text else None
+
+
+def _parsed(kind: type[Request], key: str, text: str) -> Any:
+    """Return the value that a text means: a path or a name as it stands; a list, pairs or a number as YAML; null is none."""
+    if text.strip() in {"", "null"}:
+        return None
+    is_text = kind.model_fields[key].annotation in {str, Path, str | None, Path | None} or key in {"source", "models"}
+    if is_text and not (text.startswith("[") and text.endswith("]")):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+
+
+def _hint(key: str, keys: list[str]) -> str:
+    close = nearest(key, keys)
+    return f"Did you mean {close}?" if close else f"Keys: {', '.join(keys)}"

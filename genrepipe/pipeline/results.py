@@ -1,0 +1,257 @@
+"""Typed results of the verbs. ``to_dict()`` gives the JSON object that ``--output json`` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from genrepipe.core.results import Result
+
+if TYPE_CHECKING:
+    from genrepipe.quality.performance import Measured
+    from genrepipe.quality.quarantine import OpenRows, Reason
+
+
+@dataclass(frozen=True)
+class ScoreResult(Result):
+    """What a scoring run did. ``received = predicted + quarantined + duplicates + empty``, always."""
+
+    status: str  # published, already published, or dry run
+    run_id: str
+    run_date: str
+    model: str
+    model_version: str
+    warehouse: str
+    received: int
+    predicted: int
+    quarantined: int
+    duplicates: int
+    empty: int
+    imputed: dict[str, int]  # rows by imputed column
+    flips: int
+    warnings: list[str]  # names of checks
+    seconds: float
+    rows_per_second: int
+    stages: dict[str, float]  # seconds of each
+
+
+@dataclass(frozen=True)
+class ReplayResult(ScoreResult):
+    """What became of corrected rows: the rules that they still break, and the rows of the date that are resolved and open."""
+
+    reasons: list[Reason]
+    resolved: int
+    open: int
+
+
+@dataclass(frozen=True)
+class FailedDate(Result):
+    """A run date of a backfill that failed."""
+
+    run_date: str
+    error: str
+    message: str
+    exit_code: int
+    status: str = "failed"
+
+
+@dataclass(frozen=True)
+class BackfillResult(Result):
+    """What became of each run date, the oldest first; ``exit_code`` is that of the first failure, or 0."""
+
+    status: str  # published or failed
+    runs: list[ScoreResult | FailedDate]
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class MissingResult(Result):
+    """The dates of a range without a published run."""
+
+    missing: list[str]
+    dates: int
+    status: str = "listed"
+
+
+@dataclass(frozen=True)
+class CheckSummary(Result):
+    """One check of ``validate``."""
+
+    name: str
+    verdict: str  # passed, warning or failed
+    observed: float
+    allowed: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ValidateResult(Result):
+    """How a source keeps its contract."""
+
+    status: str  # accepted, or rejected: a run would be stopped
+    received: int
+    accepted: int
+    quarantined: int
+    duplicates: int
+    empty: int
+    quarantined_percent: float
+    max_quarantined_percent: float
+    reasons: list[Reason]
+    checks: list[CheckSummary]
+    notes: list[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PublishedRun(Result):
+    """One published line of the ledger."""
+
+    run_id: str
+    run_date: str
+    action: str
+    job: str
+
+
+@dataclass(frozen=True)
+class RollbackResult(Result):
+    """The run whose state is served now, and those that are undone."""
+
+    run_id: str
+    warehouse: str
+    to: PublishedRun
+    undone: list[PublishedRun]
+    status: str = "rolled back"
+
+
+@dataclass(frozen=True)
+class VerifyResult(Result):
+    """A run's answers beside those of scoring its input again."""
+
+    status: str  # identical, within tolerance, or different
+    run_id: str
+    run_date: str
+    model: str
+    tracks: int
+    compared: int
+    largest_difference: float  # of a probability
+    tolerance: float
+    genres_differ: int
+    later_runs: int
+    explained: bool  # false where the answers differ and no later run can be the reason
+
+
+@dataclass(frozen=True)
+class LabelsResult(Result):
+    """What became of each row of a labels file, and how good the runs were that predicted those tracks."""
+
+    run_id: str
+    warehouse: str
+    received: int
+    labelled: int
+    unknown_tracks: int
+    repeated: int
+    not_labels: int
+    performance: list[Measured]
+    status: str = "measured"
+
+
+@dataclass(frozen=True)
+class ModelPerformance(Result):
+    """How good one bundle's predictions of a run date were."""
+
+    role: str  # served or shadow
+    model: str
+    tracks: int
+    accuracy: float
+    macro_auroc: float | None
+
+
+@dataclass(frozen=True)
+class Disagreement(Result):
+    """How many tracks have one genre as served, and another one of the shadow."""
+
+    served: str
+    shadow: str
+    tracks: int
+
+
+@dataclass(frozen=True)
+class CompareResult(Result):
+    """The shadow's answers of a run date beside those that were served."""
+
+    run_date: str
+    model: str
+    shadow: str
+    tracks: int
+    agreement: float  # share of the tracks with the same genre
+    flips: list[Disagreement]  # the most frequent first
+    performance: list[ModelPerformance]
+    status: str = "compared"
+
+
+@dataclass(frozen=True)
+class QuarantineList(Result):
+    """Open rows by run date and rule."""
+
+    groups: list[OpenRows]
+    status: str = "listed"
+
+
+@dataclass(frozen=True)
+class ExportResult(Result):
+    """A file of open rows to correct."""
+
+    rows: int
+    file: str
+    status: str = "exported"
+
+
+@dataclass(frozen=True)
+class PromoteResult(Result):
+    """The champion of a folder of bundles, before and now."""
+
+    before: str
+    champion: str
+    bundles: str
+    status: str = "promoted"
+
+
+@dataclass(frozen=True)
+class ModelSummary(Result):
+    """A bundle, and how good it is for artists that it was not trained on."""
+
+    champion: bool
+    model: str
+    version: str
+    summary: str
+    parameters: int
+    macro_auroc: float
+    accuracy: float
+    folder: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class BrokenModel(Result):
+    """A bundle that cannot be loaded."""
+
+    champion: bool
+    model: str
+    broken: str
+
+
+@dataclass(frozen=True)
+class ModelList(Result):
+    """All bundles."""
+
+    models: list[ModelSummary | BrokenModel]
+
+
+@dataclass(frozen=True)
+class VerifiedModel(ModelSummary):
+    """A bundle whose files and answers are what they were."""
+
+    golden_rows: int
+    largest_difference: float  # of a probability
+    tolerance: float
+    status: str = "verified"

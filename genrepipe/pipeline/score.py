@@ -1,0 +1,77 @@
+"""Score a source into a warehouse, all of it or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from genrepipe.core import resources, signals
+from genrepipe.core.events import SILENT, Reporter, Stages
+from genrepipe.ingest import sources, stores
+from genrepipe.pipeline.scoring_run import Models, ScoringRun, reported
+from genrepipe.quality import checks
+from genrepipe.warehouse import ledger
+from genrepipe.warehouse.ledger import Run
+from genrepipe.warehouse.session import dry_session, write_session
+
+if TYPE_CHECKING:
+    from genrepipe.pipeline.requests import ScoreRequest
+    from genrepipe.pipeline.results import ScoreResult
+
+
+def score(request: ScoreRequest, reporter: Reporter = SILENT) -> ScoreResult:
+    """Score a source into a warehouse, all of it or nothing.
+
+    Raises
+    ------
+    GenrepipeError
+        Any class of the tree in ``core.errors``; no prediction was published. Where the run had begun to read, the ledger
+        has a line, and the checks and the quarantine are there to look at.
+    """
+    run_id = ledger.new_run_id()
+    with signals.deferred(), reported(request, run_id, reporter):
+        run = Run(request.name, ledger.parse_date(request.run_date), run_id=run_id)
+        result = _score(request, run, reporter)
+    reporter.run_succeeded(result)
+    return result
+
+
+def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
+    plan, stages = resources.plan(), Stages(reporter)
+    stages.start("bundle")
+    checks.check_limits(request.limits)
+    models = Models.load(request, plan)
+    manifest = models.bundle.manifest
+    reporter.note("bundle verified", model=manifest.name, version=manifest.version)
+
+    arguments = [argument.replace("{run_date}", run.run_date.isoformat()) for argument in request.source]
+    if any(map(stores.is_address, arguments)):
+        stages.start("fetching")
+    with sources.open_source(arguments, encoding=request.encoding, mapping=request.map, reporter=reporter) as source:
+        scoring = ScoringRun(request, run, source, models, plan, reporter, stages)
+        if request.dry_run:
+            return _dry_run(scoring)
+        with write_session(request.warehouse, run, plan, stages) as session:
+            if known := scoring.already_published(session.current):
+                return known
+            session.record_failure = scoring.record_failure
+            scoring.open(session.begin(), session.current)
+            scoring.land()
+            with session.publishing():
+                scoring.update_catalogue()
+                scoring.predict()
+                scoring.judge()
+                scoring.record()
+        return scoring.result("published")
+
+
+def _dry_run(scoring: ScoringRun) -> ScoreResult:
+    """Do everything but write."""
+    with dry_session(scoring.request.warehouse, scoring.run, scoring.plan) as (database, before):
+        scoring.hash_source(database)
+        scoring.open(database, before)
+        scoring.land()
+        scoring.update_catalogue()
+        scoring.predict()
+        scoring.judge()
+        scoring.record()
+    return scoring.result("dry run")

@@ -1,0 +1,271 @@
+"""One run from a source to committed predictions, stage by stage, and the evidence that it leaves where it is stopped."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genrepipe.core import signals
+from genrepipe.core.errors import ContractBroken, OutputBroken, StorageError
+from genrepipe.core.events import SILENT, Reporter, RunFailed, RunStarted, Stages
+from genrepipe.ingest import landing, sources
+from genrepipe.model import bundle as bundles
+from genrepipe.model import features
+from genrepipe.model.scorer import Scorer
+from genrepipe.pipeline import prepare
+from genrepipe.pipeline.predict import predict
+from genrepipe.pipeline.results import ScoreResult
+from genrepipe.quality import MONITORS, checks, quarantine
+from genrepipe.quality.monitors import Scored
+from genrepipe.warehouse import ledger, schema
+from genrepipe.warehouse.connection import Database
+from genrepipe.warehouse.steps import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
+
+    from genrepipe.core.resources import Plan
+    from genrepipe.ingest.sources import Source
+    from genrepipe.model.bundle import Bundle
+    from genrepipe.pipeline.requests import ScoreRequest
+    from genrepipe.quality.checks import CheckResult
+    from genrepipe.warehouse.ledger import RowCounts, Run
+
+# Tables whose rows ``keep_days`` removes; the ledger and its checks stay.
+TRIMMED = ("predictions", "shadow_predictions", "quarantine", *(m.table for m in MONITORS if m.trimmed))
+
+
+@contextmanager
+def reported(request: ScoreRequest, run_id: str, reporter: Reporter) -> Iterator[None]:
+    """Report the start of a run, and its end where it fails."""
+    day = request.run_date or ledger.parse_date(None).isoformat()
+    reporter.run_started(RunStarted(run_id, request.name, day, request.source, request.warehouse, request.dry_run))
+    try:
+        yield
+    except BaseException as error:
+        reporter.run_failed(RunFailed(**ledger.failure_columns(error)))
+        raise
+
+
+@dataclass(frozen=True)
+class Models:
+    """The bundle of a run, verified, with its scorer; and those of the shadow, where there is one."""
+
+    bundle: Bundle
+    scorer: Scorer
+    shadow: tuple[Bundle, Scorer] | None = None
+
+    @classmethod
+    def load(cls, request: ScoreRequest, plan: Plan) -> Models:
+        """Load and verify the bundles of a request: their hashes, and their golden rows.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no such bundle, one is broken, or it needs an extra.
+        """
+        shadow = _load(request.shadow, request.bundles, plan) if request.shadow else None
+        return cls(*_load(request.model, request.bundles, plan), shadow)
+
+
+def _load(model: str | None, folder: Path | None, plan: Plan) -> tuple[Bundle, Scorer]:
+    bundle = bundles.load(model, folder)
+    features.prepare(bundle.manifest.inputs)
+    return bundle, Scorer(bundle, plan.threads)
+
+
+class ScoringRun:
+    """The stages of one run. What it has learnt so far is what the ledger says where it is stopped."""
+
+    def __init__(
+        self, request: ScoreRequest, run: Run, source: Source, models: Models, plan: Plan,
+        reporter: Reporter = SILENT, stages: Stages | None = None,
+    ) -> None:  # fmt: skip
+        self.request, self.run, self.source, self.models, self.plan = request, run, source, models, plan
+        self.reporter, self.stages = reporter, stages or Stages(reporter)
+        self.stamps = sources.stamps(source)
+        self.where = ", ".join(part.name for part in source.parts)  # the source, as messages name it
+        self.monitors = [monitor(models.bundle) for monitor in MONITORS]
+        self.fingerprint = ""
+        self.counts: RowCounts | None = None
+        self.predicted = 0
+        self.imputed: dict[str, int] = {"duration_ms": 0, "tempo": 0}
+        self.checks: list[CheckResult] = []
+        self.flips = 0
+        self.evidence: dict[str, pl.DataFrame] = {}  # rows of monitors, kept of a run that is refused
+
+    def hash_source(self, database: Database) -> None:
+        """Take the source's fingerprint, by which the same input is recognised."""
+        self.fingerprint = landing.fingerprint(database, self.source)
+
+    def already_published(self, current: Database | None) -> ScoreResult | None:
+        """Hash the source, and return the result of the run that published the same input with the same bundle."""
+        with Database(None, self.plan) if current is None else nullcontext(current) as database:
+            self.hash_source(database)
+        if current is None or self.request.force or not schema.is_current(current):
+            return None
+        shadow = self.models.shadow[0] if self.models.shadow else None
+        known = ledger.published(current, self.run, self.fingerprint, self.models.bundle, shadow)
+        if known is None:
+            return None
+        self.counts = ledger.RowCounts(
+            known["received"], known["predicted"], known["quarantined"], known["duplicates"], known["empty"]
+        )
+        self.predicted = known["predicted"]
+        self.imputed = {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]}
+        return self.result("already published", run_id=known["run_id"])
+
+    def open(self, database: Database, before: Database | None) -> None:
+        """Begin on a generation of the warehouse; ``before`` is the one that users see."""
+        self.database, self.before = database, before
+        self.steps = Steps(database)
+        self.steps.bind_row("run", **self.run.relation())
+
+    def land(self) -> None:
+        """Read the source, and stop where it breaks its contract as a whole."""
+        counts = self._read_source()
+        landing.refuse_empty(counts, self.where)
+        self.steps.bind_row(
+            "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
+            duplicates=counts.duplicates, empty=counts.empty, source_sha256=self.fingerprint,
+            source_age_hours=sources.age_hours(self.source),
+        )  # fmt: skip
+        self.checks = checks.of_contract(self.steps, "source_tracks", self.request.limits)
+        checks.refuse_rejected(self.steps, counts, self.where, self.request.limits)
+        checks.refuse_input(self.checks, self.where)
+        signals.check()
+        self.database.forbid_file_access()
+
+    def _read_source(self) -> RowCounts:
+        self.stages.start("landing")
+        self.reporter.note("reading", parts=len(self.source.parts))
+        landed = landing.land(self.steps, self.source)
+        self.counts = landed.counts
+        if self.stamps != sources.stamps(self.source):
+            raise StorageError(
+                f"{self.where} changed while it was read", "It may still be written: run again when it is whole"
+            )
+        for note in landed.notes:
+            self.reporter.note(note)
+        self.reporter.progress("rows received", landed.counts.received, landed.counts.received)
+        return landed.counts
+
+    def update_catalogue(self) -> None:
+        """Put the accepted tracks into the catalogue, and renew what is known of their artists."""
+        self.stages.start("catalogue")
+        prepare.update_catalogue(self.steps)
+
+    def predict(self) -> None:
+        """Replace the job's predictions of the run date."""
+        self.stages.start("scoring")
+        assert self.counts is not None  # noqa: S101  it has landed
+        self.steps.make("earlier_runs")
+        for table in ("predictions", "shadow_predictions"):
+            self.database.execute(f"DELETE FROM {table} WHERE {self._replaced()}", [self.run.run_date])
+        if self.models.shadow:
+            predict(self.steps, self.run, *self.models.shadow, table="shadow_predictions")
+        bundle, scorer = self.models.bundle, self.models.scorer
+        self.predicted = predict(self.steps, self.run, bundle, scorer, self.reporter, self.monitors)
+        self.imputed = prepare.imputed(self.steps)
+        self.counts.check_balance(self.predicted)
+
+    def _replaced(self) -> str:
+        """Return the predicate of the predictions that this run replaces: those of the job, and those of its tracks."""
+        return "run_date = ? AND (run_id IN (SELECT run_id FROM earlier_runs) OR track_id IN (SELECT track_id FROM accepted))"
+
+    def judge(self) -> None:
+        """Run the monitors and the checks of the predictions; a failed one stops the publish."""
+        self.stages.start("checks")
+        self._watch()
+        self.checks += checks.of_contract(self.steps, "predictions", self.request.limits)
+        self._check()
+
+    def _watch(self) -> None:
+        scored = Scored(self.run, self.steps, self.before, self.models.bundle, self.models.scorer)
+        for monitor in self.monitors:
+            if self.run.action == "replay" and not monitor.on_replay:
+                continue
+            self.database.execute(f"DELETE FROM {monitor.table} WHERE run_id IN (SELECT run_id FROM earlier_runs)")
+            written = monitor.write(scored)
+            if monitor.table == "flips":
+                self.flips = written
+
+    def _check(self) -> None:
+        self.checks += checks.of_audits(self.steps)
+        for result in self.checks:
+            if result.status == "warning":
+                self.reporter.warning(result.name, observed=round(result.observed, 4), allowed=result.allowed)
+        try:
+            checks.refuse_output(self.checks)
+        except OutputBroken:
+            # Everything is rolled back, apart from what the message says to look at.
+            tables = [monitor.table for monitor in self.monitors if monitor.is_evidence]
+            self.evidence = {t: self.database.frame(f"FROM {t} SEMI JOIN run USING (run_id)") for t in tables}
+            raise
+
+    def record(self) -> None:
+        """Write quarantine, checks, bundles and the ledger's line, and remove what is past ``keep_days``."""
+        self.stages.start("ledger")
+        assert self.counts is not None  # noqa: S101  it has landed
+        quarantine.save(self.steps, self.run)
+        checks.save(self.database, self.run, self.checks)
+        for bundle in (self.models.bundle, *([self.models.shadow[0]] if self.models.shadow else [])):
+            ledger.save_bundle(self.database, bundle)
+        counted = ledger.count_columns(self.counts, self.predicted, self.imputed)
+        ledger.append(self.database, ledger.line(self.run, "published", **self._identity(), **counted))
+        self._trim()
+        signals.check()
+
+    def _trim(self) -> None:
+        """Remove run dates of this job that are too far behind its newest, but never the one of this run."""
+        if self.request.keep_days is None:
+            return
+        for table in TRIMMED:
+            self.database.execute(
+                f"DELETE FROM {table} WHERE run_id IN (SELECT old.run_id FROM runs AS old JOIN run USING (job) "
+                "WHERE old.run_date <> run.run_date AND old.run_date <= (SELECT max(runs.run_date) FROM runs JOIN run USING (job) "
+                "WHERE status = 'published' AND action = 'score') - ?::INTEGER)",
+                [self.request.keep_days],
+            )
+
+    def record_failure(self, database: Database, error: Exception) -> None:
+        """Write why there are no predictions: the ledger's line, the checks, and the quarantine of a refused run."""
+        columns: dict[str, Any] = {**self._identity(), **ledger.failure_columns(error)}
+        if self.counts is not None:
+            columns |= {**ledger.count_columns(self.counts, 0, {}), "withheld": self.counts.accepted}
+        refused = isinstance(error, ContractBroken | OutputBroken) and self.counts is not None
+        if refused and self.run.action == "score":
+            quarantine.save(self.steps, self.run, published=False)
+            for table, rows in self.evidence.items():
+                database.execute(
+                    f"DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM earlier_runs WHERE status = 'refused')"
+                )
+                database.insert(table, rows)
+        checks.save(database, self.run, self.checks)
+        ledger.append(database, ledger.line(self.run, **columns))
+
+    def _identity(self) -> dict[str, Any]:
+        """Return the columns of the ledger that say what was read, how, and by which bundle."""
+        read_as = {"encoding": self.source.encoding, "map": dict(self.source.mapping), "folder": str(Path.cwd())}
+        return {
+            **ledger.bundle_columns(self.models.bundle), "sources": [part.name for part in self.source.parts],
+            "source_sha256": self.fingerprint, "read_as": json.dumps(read_as),
+        }  # fmt: skip
+
+    def result(self, status: str, run_id: str | None = None) -> ScoreResult:
+        """Return the result of the run; ``run_id`` is that of the run which stands, where it is another one."""
+        assert self.counts is not None  # noqa: S101  a run without counts has no result
+        seconds, manifest = self.run.seconds, self.models.bundle.manifest
+        return ScoreResult(
+            status=status, run_id=run_id or self.run.run_id, run_date=self.run.run_date.isoformat(),
+            model=manifest.name, model_version=manifest.version, warehouse=str(self.request.warehouse),
+            received=self.counts.received, predicted=self.predicted, quarantined=self.counts.quarantined,
+            duplicates=self.counts.duplicates, empty=self.counts.empty, imputed=self.imputed, flips=self.flips,
+            warnings=[result.name for result in self.checks if result.status == "warning"],
+            seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.seconds,
+        )  # fmt: skip

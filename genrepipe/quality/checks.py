@@ -1,0 +1,153 @@
+"""Checks: what the contracts promise of a table as a whole, and the audits, measured and held against limits.
+
+A check is a query with a limit and a severity in a contract, or an audit in ``sql/audits``: a SELECT that returns the
+rows which offend. An error stops the run; a warning is recorded and publishes. All results are kept in table ``checks``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from genrepipe import contracts
+from genrepipe.core import assets
+from genrepipe.core.errors import ConfigurationError, OutputBroken, TooManyRejected, nearest
+from genrepipe.quality import quarantine
+from genrepipe.warehouse.steps import header
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from genrepipe.warehouse.connection import Database
+    from genrepipe.warehouse.ledger import RowCounts, Run
+    from genrepipe.warehouse.steps import Steps
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check measured."""
+
+    name: str
+    sentence: str
+    observed: float
+    allowed: float
+    severity: Literal["error", "warning"]
+
+    @property
+    def status(self) -> Literal["passed", "warning", "failed"]:
+        """Whether the measure is within its limit, and what it means where it is not."""
+        if self.observed <= self.allowed:
+            return "passed"
+        return "warning" if self.severity == "warning" else "failed"
+
+
+def names() -> list[str]:
+    """Return the names of the checks whose limits can be set."""
+    return [name for contract in ("source_tracks", "predictions") for name in contracts.load(contract).table.checks]
+
+
+def check_limits(limits: Mapping[str, float]) -> None:
+    """Refuse limits that no check has.
+
+    Raises
+    ------
+    ConfigurationError
+        A name is not that of a check, or a limit is negative or not a number.
+    """
+    for name, limit in limits.items():
+        if not limit >= 0:
+            raise ConfigurationError(f"limits: {name} is {limit:g}", "Name a number from 0")
+        if name not in names():
+            close = nearest(name, names())
+            raise ConfigurationError(
+                f"limits: there is no check {name!r}",
+                f"Did you mean {close}?" if close else f"Checks: {', '.join(names())}",
+            )
+
+
+def of_contract(steps: Steps, contract: str, limits: Mapping[str, float]) -> list[CheckResult]:
+    """Run the checks of a contract's table; ``limits``, by name, replace those of the contract."""
+    results = []
+    for name, rule in contracts.load(contract).table.checks.items():
+        query, limit = rule.query or "", limits.get(name, rule.limit)
+        steps.make_for(query)
+        observed = float(steps.database.value(query) or 0)
+        sentence = f"{rule.description} At most {limit:g} {rule.unit}."
+        results.append(CheckResult(name, sentence, observed, limit, rule.severity))
+    return results
+
+
+def of_audits(steps: Steps) -> list[CheckResult]:
+    """Run every audit and count the rows that offend."""
+    results = []
+    for path in sorted((assets.shipped("sql") / "audits").glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        steps.make_for(text)
+        observed = float(steps.database.value(f"SELECT count(*) FROM ({text})"))
+        results.append(CheckResult(path.stem, header(text)["description"], observed, 0.0, "error"))
+    return results
+
+
+def refuse_rejected(steps: Steps, counts: RowCounts, where: str, limits: Mapping[str, float]) -> None:
+    """Stop where too many rows are quarantined.
+
+    Raises
+    ------
+    TooManyRejected
+        The message names the most frequent reason.
+    """
+    limit = limits.get("quarantined_percent", contracts.load("source_tracks").table.checks["quarantined_percent"].limit)
+    if counts.quarantined_percent <= limit:
+        return
+    most = quarantine.reasons(steps, examples=1)[0]
+    remedy = "Look at all reasons: genrepipe validate, with the same source and flags"
+    if "row.encoding" in most.reason:
+        remedy = "If the file is Latin-1, add --encoding latin-1"
+    raise TooManyRejected(
+        f"{where}: {counts.quarantined:,} of {counts.received - counts.empty:,} rows ({counts.quarantined_percent:.1f} %) "
+        f"break the contract, the limit is {limit:g} %; most often {most.reason} ({most.rows:,} rows)",
+        remedy,
+    )
+
+
+def refuse_input(results: Iterable[CheckResult], where: str) -> None:
+    """Stop where a check of the source failed.
+
+    Raises
+    ------
+    TooManyRejected
+        The message names the first check that failed.
+    """
+    for result in results:
+        if result.status == "failed":
+            raise TooManyRejected(
+                f"{where}: check {result.name} failed with {result.observed:,.4g}: {result.sentence.rstrip('.')}",
+                f"Look at the source; if it is right, set limits.{result.name} in the job file, or --limit {result.name}=NUMBER",
+            )
+
+
+def refuse_output(results: Iterable[CheckResult]) -> None:
+    """Stop where a check of the predictions failed.
+
+    Raises
+    ------
+    OutputBroken
+        The message names the first check that failed.
+    """
+    for result in results:
+        if result.status == "failed":
+            rows = " rows" if result.allowed == 0 else ""
+            raise OutputBroken(
+                f"Check {result.name} failed with {result.observed:,.4g}{rows}: {result.sentence.rstrip('.')}",
+                "No prediction was published; look at tables checks and flips, or score with another --model",
+            )
+
+
+def save(database: Database, run: Run, results: Iterable[CheckResult]) -> None:
+    """Write results into table ``checks``."""
+    for result in results:
+        row = {
+            "run_id": run.run_id, "run_date": run.run_date, "name": result.name, "sentence": result.sentence,
+            "observed": result.observed, "allowed": result.allowed, "verdict": result.status,
+        }  # fmt: skip
+        database.insert_row("checks", row)

@@ -1,0 +1,138 @@
+"""Performance: accuracy and AUROC of the predictions of a run date, once labels are known.
+
+AUROC is the probability that a track of a genre has a higher probability of it than one that is not (ties count
+half; Hanley and McNeil 1982). Probabilities are counted in bins of 1/65536, so a run of any length needs the same memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from genrepipe import contracts
+from genrepipe.core.quoting import identifier, literal
+from genrepipe.core.results import Result
+from genrepipe.quality.monitors import Monitor
+from genrepipe.warehouse.ledger import utc_now
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import numpy.typing as npt
+
+    from genrepipe.quality.monitors import Scored
+    from genrepipe.warehouse.connection import Database
+    from genrepipe.warehouse.ledger import Run
+
+BINS = 65_536
+ROWS = 250_000  # at a time
+ROLES = {"served": "predictions", "shadow": "shadow_predictions"}
+
+
+class Areas:
+    """Counts probabilities of labelled tracks, part by part, and computes the areas under their ROC curves."""
+
+    def __init__(self, genres: int) -> None:
+        self._counts = np.zeros((2, genres, BINS))
+        self.tracks = 0
+        self._right = 0
+
+    def add(self, labels: npt.NDArray[np.integer], probabilities: npt.NDArray[np.float32]) -> None:
+        """Count a part: labels of shape (tracks,), and probabilities of shape (tracks, genres)."""
+        for genre in range(probabilities.shape[1]):
+            bins = np.minimum((probabilities[:, genre] * BINS).astype(np.int64), BINS - 1)
+            of_genre = labels == genre
+            self._counts[1, genre] += np.bincount(bins[of_genre], minlength=BINS)
+            self._counts[0, genre] += np.bincount(bins[~of_genre], minlength=BINS)
+        self.tracks += len(labels)
+        self._right += int((probabilities.argmax(1) == labels).sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the tracks whose most probable genre is their label."""
+        return self._right / max(self.tracks, 1)
+
+    @property
+    def macro(self) -> float | None:
+        """Mean over the genres that have both tracks of theirs and others; None where there is none."""
+        found = [area for genre in range(self._counts.shape[1]) if (area := _area(*self._counts[:, genre])) is not None]
+        return float(np.mean(found)) if found else None
+
+    @property
+    def micro(self) -> float | None:
+        """The area over all pairs of track and genre."""
+        return _area(*self._counts.sum(1))
+
+
+def _area(others: npt.NDArray[np.float64], ours: npt.NDArray[np.float64]) -> float | None:
+    pairs = ours.sum() * others.sum()
+    if pairs == 0:
+        return None
+    below = np.concatenate([[0.0], np.cumsum(others)[:-1]])
+    return float((ours * (below + others / 2)).sum() / pairs)
+
+
+@dataclass(frozen=True)
+class Measured(Result):
+    """How good one bundle's predictions of a run date were, on its labelled tracks."""
+
+    run_date: str
+    role: str  # served or shadow
+    model: str
+    model_version: str
+    tracks: int
+    accuracy: float
+    macro_auroc: float | None
+    micro_auroc: float | None
+
+
+class Performance(Monitor):
+    """Writes table ``performance``: of the bundle that is served, and of the shadow."""
+
+    table = "performance"
+    trimmed = False
+    on_replay = True
+
+    def write(self, scored: Scored) -> int:
+        """Measure the run date."""
+        return sum(len(measure(scored.database, scored.run, scored.run.run_date, role)) for role in ROLES)
+
+
+def measure(database: Database, run: Run, run_date: date, role: str = "served") -> list[Measured]:
+    """Measure a run date's predictions against the labels in the catalogue, and write them into table ``performance``.
+
+    Returns
+    -------
+    One item for each bundle that predicted labelled tracks of that date; none where no label is known.
+    """
+    table = ROLES[role]
+    genres = contracts.genres()
+    columns = ", ".join(f"p.probabilities[{literal(g)}] AS {identifier(g)}" for g in genres)
+    labelled = int(database.value(f"SELECT count(*) FROM {table} WHERE run_date = ?", [run_date]) or 0)
+    parts = -(-labelled // ROWS)
+    areas_of: dict[tuple[str, str], Areas] = {}
+    for part in range(parts):  # by hash, since rows that are not committed yet have no position
+        rows = database.frame(
+            f"SELECT p.model, p.model_version, t.music_genre, {columns} FROM {table} AS p "
+            f"JOIN tracks AS t USING (track_id) WHERE p.run_date = ? AND t.music_genre IS NOT NULL AND hash(p.track_id) % {parts} = {part}",
+            [run_date],
+        )
+        for (model, version), some in rows.partition_by("model", "model_version", as_dict=True).items():
+            labels = some["music_genre"].cast(pl.Enum(genres)).to_physical().to_numpy()
+            areas_of.setdefault((str(model), str(version)), Areas(len(genres))).add(
+                labels, some.select(genres).to_numpy()
+            )
+    database.execute("DELETE FROM performance WHERE run_date = ? AND role = ?", [run_date, role])
+    results: list[Measured] = []
+    for (model, version), areas in areas_of.items():
+        result = Measured(
+            run_date.isoformat(), role, model, version, areas.tracks, areas.accuracy, areas.macro, areas.micro
+        )
+        database.insert_row(
+            "performance", {"run_id": run.run_id, **result.to_dict(), "run_date": run_date, "measured_at": utc_now()}
+        )
+        results.append(result)
+    return results

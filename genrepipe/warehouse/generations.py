@@ -1,0 +1,182 @@
+"""Generations of the warehouse: users read one file while a command writes the next, and a rename swaps them.
+
+A command works in ``WAREHOUSE.next``, a copy. Publishing keeps the generation before as ``WAREHOUSE.previous`` and
+renames the next one over the file. A kill at any instant leaves the old generation whole; what it leaves beside the
+file, the next command removes.
+
+A reader's DuckDB opens the file twice, for its header and then for its blocks, and a rename may fall in between. So the
+next generation is a copy of this one with one checkpoint, which overwrites no block that the old header names, and blocks
+that the checkpoint cut off the end are put back: an old header reads the old generation out of the new file. The file
+therefore keeps its largest size; free blocks are used again.
+
+DuckDB's file locks are POSIX locks, which belong to the process: opening and closing the held file by any other way would
+silently drop the hold. So it is copied by a child process and never opened here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING
+
+from genrepipe.core import signals
+from genrepipe.core.errors import StorageError, WarehouseBusy
+from genrepipe.warehouse.connection import Database
+from genrepipe.warehouse.lock import BUSY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genrepipe.core.resources import Plan
+
+COPY = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
+TAIL = """
+import shutil, sys
+origin, target, start = *sys.argv[1:3], int(sys.argv[3])
+with open(origin, "rb") as old, open(target, "r+b") as new:
+    old.seek(start), new.seek(start)
+    shutil.copyfileobj(old, new)
+"""
+
+
+def beside(path: Path, kind: str) -> Path:
+    """Return the file ``next``, ``previous`` or ``lock`` of a warehouse."""
+    return path.with_name(f"{path.name}.{kind}")
+
+
+class Generations:
+    """The files of one warehouse, whose lock is held."""
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self.path, self.next, self.previous = path, beside(path, "next"), beside(path, "previous")
+        self.current: Database | None = None
+        self.swapped = False  # whether users see what this command wrote
+        self._plan = plan
+        self._stack = ExitStack()
+
+    def hold(self) -> Database | None:
+        """Open the current generation for reading until ``close``, and return it, or None where there is none.
+
+        Raises
+        ------
+        WarehouseBusy
+            Another process has it open for writing.
+        """
+        if self.path.exists():
+            if self.path.with_name(f"{self.path.name}.wal").exists():
+                # Another program died while it wrote here; what it committed belongs into the file before a copy.
+                with Database(self.path, self._plan) as database:
+                    database.execute("CHECKPOINT")
+            self.current = self._stack.enter_context(Database(self.path, self._plan, read_only=True))
+        return self.current
+
+    def begin(self) -> Database:
+        """Copy the current generation, if there is one, and open the copy for writing.
+
+        Raises
+        ------
+        StorageError
+            It cannot be copied, or there is no room for it.
+        """
+        if self.current:
+            _copy(self.path, self.next)
+        database = Database(self.next, self._plan, shown_as=self.path)
+        database.execute("SET checkpoint_threshold = '1000TB'")  # one checkpoint, by publish
+        self._stack.push(lambda *_: database.close())
+        self._stack.enter_context(signals.on_signal(database.interrupt))
+        return database
+
+    def publish(self, database: Database, *, keep_previous: bool = False) -> None:
+        """Make what was committed visible to users, all at once; the generation before becomes the one to go back to.
+
+        With ``keep_previous`` the one before it stays that: what is published then is no more than a line of the ledger
+        and its evidence, and there is nothing to undo.
+
+        Raises
+        ------
+        WarehouseBusy
+            Another program made the first warehouse meanwhile.
+        StorageError
+            The disk is full, or the folder cannot be written.
+        """
+        try:
+            with signals.uninterrupted():
+                database.execute("CHECKPOINT")
+                database.close()
+            self._keep_tail()
+            _sync(self.next)
+            if self.current is None:
+                os.link(self.next, self.path)  # unlike a rename, does not replace a file
+                self.next.unlink()
+            else:
+                if not keep_previous:
+                    aside = beside(self.path, "previous.new")
+                    aside.unlink(missing_ok=True)
+                    os.link(self.path, aside)
+                    aside.replace(self.previous)
+                self.next.replace(self.path)
+            self.swapped = True
+            _sync(self.path.parent)
+        except FileExistsError as error:
+            raise WarehouseBusy(f"{self.path} was made by another program meanwhile", BUSY) from error
+        except OSError as error:
+            raise StorageError(
+                f"{self.path} cannot be published: {error.strerror}",
+                "Check the disk, its permissions, and that its file system has hard links",
+            ) from error
+
+    def _keep_tail(self) -> None:
+        start = self.next.stat().st_size
+        if self.current and start < self.path.stat().st_size:
+            tail = [sys.executable, "-c", TAIL, self.path, self.next, start]
+            _run_copy(self.path, self.next, tail, interruptible=False)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._stack.close()
+
+    def clear(self) -> None:
+        """Remove a generation that was not published."""
+        for leftover in ("next", "next.wal", "previous.new"):
+            beside(self.path, leftover).unlink(missing_ok=True)
+        shutil.rmtree(beside(self.path, "next.tmp"), ignore_errors=True)
+
+
+def _copy(origin: Path, target: Path) -> None:
+    tool = shutil.which("cp")
+    if tool and sys.platform == "linux":
+        # Who may read the old generation may read the next one.
+        _run_copy(origin, target, [tool, "--reflink=auto", "--preserve=mode,ownership", "--", origin, target])
+    else:
+        _run_copy(origin, target, [sys.executable, "-c", COPY, origin, target])
+
+
+def _run_copy(origin: Path, target: Path, command: list[object], *, interruptible: bool = True) -> None:
+    """Copy in a child process, see above; where it is ``interruptible``, a signal stops it."""
+    arguments = [str(argument) for argument in command]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True) as copying:  # noqa: S603
+        while copying.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                copying.wait(0.05)
+            if interruptible and signals.received():
+                copying.kill()
+        stderr = copying.stderr.read() if copying.stderr else ""
+    if interruptible:
+        signals.check()
+    if copying.returncode:
+        lines = stderr.strip().splitlines() or ["no reason given"]
+        raise StorageError(
+            f"{origin} cannot be copied to {target.name}: {lines[-1].rpartition(': ')[2]}",
+            "Free disk space for a second copy of the warehouse, then run again",
+        )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

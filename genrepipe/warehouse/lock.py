@@ -1,0 +1,106 @@
+"""The lock of a warehouse: one writing command at a time, and what a killed one left to be recorded.
+
+The lock is the file ``WAREHOUSE.lock``, locked with flock. It holds the identity of the command that has it, and notes
+of runs that the ledger does not know yet: a command that was killed could not record itself.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from genrepipe.core.errors import StorageError, WarehouseBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BUSY = "Wait for it, or stop it; then run again"
+UNRECORDED = "unrecorded"
+
+
+class Lock:
+    """A held lock. ``unrecorded`` are the notes of runs that are not in the ledger."""
+
+    def __init__(self, file: IO[str], identity: dict[str, str]) -> None:
+        self._file = file
+        self._identity = {**identity, "pid": os.getpid(), "host": socket.gethostname()}
+        self.unrecorded: list[dict[str, Any]] = []
+        if left := _read(file):
+            earlier = left.pop(UNRECORDED, [])
+            notes = [*earlier, left] if isinstance(earlier, list) else [left]
+            self.unrecorded = [note for note in notes if isinstance(note, dict) and "run_id" in note]
+
+    def write(self) -> None:
+        """Write the identity of the holder, and the notes, into the file."""
+        self._write({**self._identity, UNRECORDED: self.unrecorded})
+
+    def write_notes(self) -> bool:
+        """Leave the notes alone in the file, and return whether there are any."""
+        self._write({UNRECORDED: self.unrecorded} if self.unrecorded else None)
+        return bool(self.unrecorded)
+
+    def _write(self, content: dict[str, Any] | None) -> None:
+        try:
+            self._file.seek(0)
+            self._file.truncate()
+            self._file.write(json.dumps(content) if content else "")
+            self._file.flush()
+        except OSError:
+            pass  # a full disk: the lock holds without its text
+
+
+@contextmanager
+def locked(path: Path, warehouse: Path, identity: dict[str, str]) -> Iterator[Lock]:
+    """Hold the lock file ``path`` of a warehouse; it is removed afterwards, unless notes are left in it.
+
+    Raises
+    ------
+    WarehouseBusy
+        Another command holds it.
+    StorageError
+        The folder cannot be written.
+    """
+    while True:
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(
+                f"{path} cannot be written: {error.strerror}", "Check the folder's permissions"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise WarehouseBusy(f"{warehouse} is locked by {_holder(_read(file))}", BUSY) from error
+            if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                continue  # the command that held it has removed the file meanwhile
+            lock = Lock(file, identity)
+            lock.write()
+            try:
+                yield lock
+            finally:
+                if not lock.write_notes():
+                    path.unlink(missing_ok=True)
+            return
+
+
+def _read(file: IO[str]) -> dict[str, Any] | None:
+    file.seek(0)
+    try:
+        content = json.loads(file.read() or "null")
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _holder(content: dict[str, Any] | None) -> str:
+    if not content:
+        return "another run"
+    return (
+        f"run {content.get('run_id')} of {content.get('run_date')} (PID {content.get('pid')} on {content.get('host')})"
+    )

@@ -1,0 +1,230 @@
+"""The tables, views and macros of a warehouse: declared from the contracts, commented, and brought up to date."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from genrepipe import contracts
+from genrepipe.core import assets
+from genrepipe.core.errors import WarehouseUnusable
+from genrepipe.core.quoting import identifier, literal
+from genrepipe.core.version import VERSION
+from genrepipe.warehouse import steps
+from genrepipe.warehouse.connection import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from genrepipe.contracts import Table
+    from genrepipe.core.resources import Plan
+
+LAYOUT_VERSION = 5
+OTHER = "genrepipe_other"  # the name under which another warehouse is attached
+# Values of columns in the rows that an older layout left.
+DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
+DERIVED = ("artist_profiles",)  # made anew by every run; one of another layout is dropped
+# Tables that hold why a run published nothing.
+EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
+MACROS = ("artist_key_of", "explain_track")
+VIEWS = ("predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
+
+
+def open_memory(plan: Plan) -> Database:
+    """Open an empty warehouse in memory."""
+    database = Database(None, plan)
+    migrate(database)
+    return database
+
+
+@contextmanager
+def open_reading(path: Path, plan: Plan) -> Iterator[Database]:
+    """Open a warehouse for reading.
+
+    Raises
+    ------
+    WarehouseUnusable
+        There is none, or the file is not a warehouse.
+    """
+    with Database(path, plan, read_only=True) as database:
+        require(database)
+        yield database
+
+
+def require(database: Database) -> None:
+    """Refuse a DuckDB file that is not a warehouse.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It lacks tables of a warehouse.
+    """
+    missing = {table.name for table in _tables()} - set(_refuse_foreign(database)) - set(DERIVED)
+    if missing:
+        raise WarehouseUnusable(
+            f"{database.shown_as} has no table {min(missing)}",
+            "Name a warehouse; the next genrepipe score brings one of an older version up to date",
+        )
+
+
+def _tables() -> list[Table]:
+    named = [contracts.load(name).table for name in ("tracks", "predictions")]
+    return named + list(contracts.load("operations").tables)
+
+
+def is_current(database: Database) -> bool:
+    """Return whether a warehouse has the layout of this version; the next write brings an older one up to it.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It was made by a newer version, or has a table of the name of one of ours that is not ours.
+    """
+    return all(table.name in _refuse_foreign(database) for table in _tables()) and _layout(database) == LAYOUT_VERSION
+
+
+def migrate(database: Database) -> None:
+    """Create the tables, columns, comments, views and macros that are missing, from the contracts and ``sql/``."""
+    if is_current(database):
+        return
+    existing = _refuse_foreign(database)
+    with database.transaction():
+        for outdated in sorted(set(DERIVED) - set(existing)):
+            database.execute(f"DROP TABLE IF EXISTS {outdated}")
+        for table in _tables():
+            if table.name in existing:
+                for column in table.properties[len(existing[table.name]) :]:
+                    default = DEFAULTS.get((table.name, column.name))
+                    database.execute(
+                        f"ALTER TABLE {identifier(table.name)} ADD COLUMN {identifier(column.name)} {column.sql_type}"
+                        + (f" DEFAULT {literal(default)}" if default is not None else "")
+                    )
+                    if default is not None:
+                        database.execute(
+                            f"ALTER TABLE {identifier(table.name)} ALTER {identifier(column.name)} DROP DEFAULT"
+                        )
+            else:
+                database.execute(declaration(table))
+            database.execute(comments(table))
+        for view in VIEWS:
+            database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
+            _comment_view(database, view)
+        for macro in MACROS:
+            _create_macro(database, macro)
+        database.execute("DELETE FROM layout")
+        database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, VERSION])
+
+
+def _comment_view(database: Database, view: str) -> None:
+    """Comment a view by the first line of its file, and its columns by lines such as ``-- share: …``, or as a table's contract does."""
+    text = assets.sql(f"views/{view}")
+    description = steps.header(text)["description"]
+    database.execute(f"COMMENT ON VIEW {view} IS {literal(description)}")
+    known = {column.name: column.description for table in reversed(_tables()) for column in table.properties}
+    known |= dict(re.findall(r"^-- (\w+): (.+)$", text, re.MULTILINE))
+    for (name,) in database.rows("SELECT column_name FROM duckdb_columns() WHERE table_name = ?", [view]):
+        if name in known:
+            database.execute(f"COMMENT ON COLUMN {view}.{identifier(name)} IS {literal(known[name])}")
+
+
+def _create_macro(database: Database, macro: str) -> None:
+    """Create a macro from its file: a table macro of a SELECT, or a scalar one of an expression."""
+    body = assets.sql(f"macros/{macro}")
+    declared = steps.header(body)
+    kind = "TABLE" if "reads" in declared else ""
+    statement = body if kind else f"({body})"
+    parameters, description = declared["parameters"], declared["description"]
+    database.execute(f"CREATE OR REPLACE MACRO {macro}({parameters}) AS {kind} {statement}")
+    database.execute(f"COMMENT ON MACRO {kind} {macro} IS {literal(description)}")
+
+
+def attach(database: Database, path: Path, plan: Plan) -> set[str]:
+    """Attach another warehouse as ``OTHER`` for reading, and return the names of those of our tables that it has.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It is not a warehouse, or one of a newer layout.
+    """
+    with Database(path, plan, read_only=True) as opened:
+        existing = _refuse_foreign(opened)
+    database.execute(f"ATTACH {literal(str(path))} AS {OTHER} (READ_ONLY)")
+    return {table.name for table in _tables()}.intersection(existing)
+
+
+def restore(database: Database, existing: set[str]) -> None:
+    """Make the rows of every table those of the attached generation, which has the ``existing`` ones of our tables.
+
+    Lines of the ledger that published nothing, and earlier rollbacks, stay, and so does the evidence of those runs.
+    """
+    database.execute(
+        "CREATE TEMP TABLE kept_runs AS SELECT run_id FROM runs "
+        f"ANTI JOIN {OTHER}.runs AS earlier USING (run_id) WHERE status <> 'published' OR action = 'rollback'"
+    )
+    for table in {table.name for table in _tables()} - {"layout"}:
+        kept = " WHERE run_id NOT IN (FROM kept_runs)" if table in EVIDENCE else ""
+        database.execute(f"DELETE FROM {identifier(table)}{kept}")
+        if table in existing:
+            database.execute(f"INSERT INTO {identifier(table)} BY NAME FROM {OTHER}.{identifier(table)}")
+    for (table, column), default in DEFAULTS.items():
+        database.execute(f"UPDATE {table} SET {column} = {literal(default)} WHERE {column} IS NULL")
+
+
+def _layout(database: Database) -> int:
+    return int(database.value("SELECT max(layout_version) FROM layout") or 0)
+
+
+def _refuse_foreign(database: Database) -> dict[str, list[str]]:
+    """Return the existing tables and their columns, all of them ours and of a layout that this version knows.
+
+    Derived tables of another layout are left out, as if they were missing.
+    """
+    existing: dict[str, list[str]] = {}
+    for table, column in database.rows(
+        "SELECT table_name, column_name FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND schema_name = 'main' AND NOT internal ORDER BY column_index"
+    ):
+        existing.setdefault(table, []).append(column)
+    layout = LAYOUT_VERSION
+    if "layout_version" in existing.get("layout", ()):
+        layout = _layout(database) or LAYOUT_VERSION
+    if layout > LAYOUT_VERSION:
+        raise WarehouseUnusable(
+            f"{database.shown_as} has layout {layout}, this genrepipe {VERSION} knows {LAYOUT_VERSION}",
+            "Upgrade genrepipe, or name another --warehouse",
+        )
+    if layout < LAYOUT_VERSION:
+        outdated = {t.name for t in _tables() if t.name in DERIVED and existing.get(t.name) != t.columns}
+        existing = {table: columns for table, columns in existing.items() if table not in outdated}
+    # The tables of an older layout have the first of our columns: the contracts append new ones.
+    foreign = [
+        t.name
+        for t in _tables()
+        if t.name in existing
+        and existing[t.name] != (t.columns if layout == LAYOUT_VERSION else t.columns[: len(existing[t.name])])
+    ]
+    views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
+    foreign += [view for view in VIEWS if view in existing and view not in views]
+    if foreign:
+        raise WarehouseUnusable(
+            f"{database.shown_as} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"
+        )
+    return existing
+
+
+def declaration(table: Table) -> str:
+    """Return the CREATE TABLE statement of a contract's table."""
+    columns = ", ".join(f"{identifier(column.name)} {column.sql_type}" for column in table.properties)
+    return f"CREATE TABLE {identifier(table.name)} ({columns})"
+
+
+def comments(table: Table) -> str:
+    """Return the statements that comment a table and its columns by their contract."""
+    statements = [f"COMMENT ON TABLE {identifier(table.name)} IS {literal(table.description)}"]
+    for column in table.properties:
+        unit = column.custom("unit")
+        text = f"{column.description} Unit: {unit}." if unit else column.description
+        statements.append(f"COMMENT ON COLUMN {identifier(table.name)}.{identifier(column.name)} IS {literal(text)}")
+    return ";\n".join(statements)

@@ -1,0 +1,185 @@
+"""The one way to write a warehouse.
+
+::
+
+    with write_session(path, run, plan) as session:
+        database = session.begin()          # a copy of the current generation, migrated
+        ...                                 # what is only for this connection: temporary tables
+        with session.publishing():          # one transaction, then the swap
+            ...
+
+The session holds the lock and the current generation, records runs that a kill kept from recording themselves, and
+publishes the result; or, where the command fails, the line of the ledger that says why.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from genrepipe.core import signals
+from genrepipe.core.errors import ConfigurationError, UsageError, WarehouseUnusable
+from genrepipe.core.events import Stages
+from genrepipe.warehouse import ledger, schema
+from genrepipe.warehouse.connection import Database, refuse_unusable
+from genrepipe.warehouse.generations import Generations, beside
+from genrepipe.warehouse.lock import locked
+from genrepipe.warehouse.steps import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from genrepipe.core.resources import Plan
+    from genrepipe.warehouse.ledger import Run
+    from genrepipe.warehouse.lock import Lock
+
+# What was asked for wrongly is no run: nothing of it is recorded.
+NOT_RECORDED = (UsageError, ConfigurationError)
+
+
+class WriteSession:
+    """A warehouse that one command writes; made by ``write_session``.
+
+    Attributes
+    ----------
+    current
+        The generation that users see, open for reading; None where there is none yet.
+    record_failure
+        Writes why the run failed, in a transaction of its own; by default its line in the ledger.
+    """
+
+    def __init__(self, files: Generations, lock: Lock, run: Run, stages: Stages) -> None:
+        self.current = files.hold()
+        self.record_failure: Callable[[Database, Exception], None] = self._record_failure
+        self._files, self._lock, self._run, self._stages = files, lock, run, stages
+        self._begun = False
+        self._database: Database | None = None
+
+    @property
+    def path(self) -> Path:
+        """The warehouse's file."""
+        return self._files.path
+
+    @property
+    def previous(self) -> Path:
+        """The file of the generation to go back to; it may not exist."""
+        return self._files.previous
+
+    def require_current(self) -> Database:
+        """Return the current generation.
+
+        Raises
+        ------
+        WarehouseUnusable
+            There is none, or the file is not a warehouse.
+        """
+        if self.current is None:
+            raise WarehouseUnusable(
+                f"{self.path}: there is no such warehouse", "Run genrepipe score first, or check --warehouse"
+            )
+        schema.require(self.current)
+        return self.current
+
+    def begin(self) -> Database:
+        """Copy the current generation, bring the copy up to date, and return it, open for writing."""
+        self._stages.start("copy")
+        self._begun = True
+        self._database = database = self._files.begin()
+        schema.migrate(database)
+        for note in self._lock.unrecorded:
+            ledger.append_unrecorded(database, note)
+        return database
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Commit everything inside at once, and publish it; ``begin`` was called before."""
+        if self._database is None:
+            msg = "publishing before begin"
+            raise RuntimeError(msg)
+        with self._database.transaction():
+            yield
+        self._stages.start("publishing")
+        self._publish(self._database, keep_previous=False)
+
+    def _publish(self, database: Database, *, keep_previous: bool) -> None:
+        self._files.publish(database, keep_previous=keep_previous)
+        self._lock.unrecorded = []
+
+    def _record_failure(self, database: Database, error: Exception) -> None:
+        ledger.append(database, ledger.line(self._run, **ledger.failure_columns(error)))
+
+    def fail(self, error: Exception) -> None:
+        """Publish why the command failed; what cannot be published stays in the lock file for the next command."""
+        if not self._begun or self._files.swapped or isinstance(error, NOT_RECORDED):
+            return
+        if self._database is not None:
+            with suppress(Exception):  # the first error is the one to tell
+                with signals.uninterrupted(), self._database.transaction():
+                    self.record_failure(self._database, error)
+                self._publish(self._database, keep_previous=True)
+                return
+        self._lock.unrecorded.append({**self._run.identity(), **ledger.failure_columns(error)})
+
+    def end(self) -> None:
+        """Record the runs that a kill kept from recording themselves, where nothing was published."""
+        if self._lock.unrecorded and not self._files.swapped:
+            self._publish(self._database or self.begin(), keep_previous=True)
+
+
+@contextmanager
+def dry_session(path: Path, run: Run, plan: Plan) -> Iterator[tuple[Database, Database | None]]:
+    """Yield a database in memory with what a run of this job reads of a warehouse, and the warehouse, if it exists."""
+    with ExitStack() as stack:
+        memory = stack.enter_context(schema.open_memory(plan))
+        if not path.exists():
+            yield memory, None
+            return
+        current = stack.enter_context(schema.open_reading(path, plan))
+        steps = Steps(current)
+        steps.bind_row("run", **run.relation())
+        steps.make("recent_dates")
+        dates = [day for (day,) in current.rows("FROM recent_dates")]
+        steps.release("run")
+        tables = schema.attach(memory, path, plan)
+        for table in sorted(tables & {"tracks", "runs", "drift", "predictions"}):
+            recent = " WHERE run_date = ? OR list_contains(?, run_date)" if table == "predictions" else ""
+            memory.execute(
+                f"INSERT INTO {table} BY NAME FROM {schema.OTHER}.{table}{recent}",
+                [run.run_date, dates] if recent else None,
+            )
+        memory.execute(f"DETACH {schema.OTHER}")
+        yield memory, current
+
+
+@contextmanager
+def write_session(path: Path, run: Run, plan: Plan, stages: Stages | None = None) -> Iterator[WriteSession]:
+    """Write a warehouse: take its lock, hold its current generation, and publish the next one or the evidence.
+
+    Raises
+    ------
+    WarehouseBusy
+        Another command holds the lock, or another process has the warehouse open for writing.
+    WarehouseUnusable
+        The file is not a warehouse, or one of a newer version.
+    StorageError
+        The folder cannot be written, or the disk is full.
+    """
+    refuse_unusable(path, read_only=False)
+    stages = stages or Stages()
+    stages.start("lock")
+    path = path.resolve()  # a link to a warehouse stays one, and leads to the next generation
+    with locked(beside(path, "lock"), path, run.identity()) as lock:
+        files = Generations(path, plan)
+        files.clear()
+        try:
+            session = WriteSession(files, lock, run, stages)
+            try:
+                yield session
+            except Exception as error:
+                session.fail(error)
+                raise
+            session.end()
+        finally:
+            files.close()
+            files.clear()

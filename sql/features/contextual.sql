@@ -1,0 +1,11 @@
+-- Scorable tracks beside the aggregates of their artist's visible tracks; 0 where there are none.
+-- reads: scorable, profiles
+-- makes: contextual (view)
+-- scope: artist
+SELECT
+    scorable.*,
+    coalesce(profiles.durations, 0) AS artist_durations,
+    coalesce(profiles.tempos, 0) AS artist_tempos,
+    coalesce(COLUMNS('(.+_(?:mean|variance))'), 0) AS '\1'
+FROM scorable
+LEFT JOIN profiles USING (artist_key)

@@ -23,7 +23,35 @@ from genrepipe.cli.output import OUTCOME
 from genrepipe.core import resources, signals
 from genrepipe.core.errors import GenrepipeError, StorageError, UsageError, as_genrepipe_error
 
-TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last word
+TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last message
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process."""
+    signals.install()
+    sys.unraisablehook = _unraisable
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before we began, as 2>&- does
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    resources.limit_threads(resources.plan().threads)
+    _leave(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command, and return its exit code; a failure is one line on stderr."""
+    OUTCOME.clear()
+    try:
+        code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
+    except (BrokenPipeError, SystemExit):  # click exits where the reader of our output has gone
+        code = 0
+    except BaseException as error:  # noqa: BLE001  every way out is explained
+        if os.environ.get("GENREPIPE_DEBUG"):
+            traceback.print_exc()
+        return _fail(_reported(error), arguments)
+    code = code if isinstance(code, int) else 0
+    if OUTCOME.shown:
+        _write_result({**OUTCOME.shown, "exit_code": code}, arguments)
+    return code
 
 
 def _leave(code: int) -> NoReturn:
@@ -42,8 +70,8 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
-    """Print one line, and the JSON object where it was asked for, and leave with the error's exit code."""
+def _fail(error: GenrepipeError, arguments: list[str]) -> int:
+    """Print one line, and the JSON object where it was asked for, and return the error's exit code."""
     # Names in it may hold anything, control characters of terminals too.
     message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
     failure = {"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code}
@@ -57,31 +85,7 @@ def _fail(error: GenrepipeError, arguments: list[str]) -> NoReturn:
         print(f"genrepipe: error: {message}", file=sys.stderr)
         if wanted and not OUTCOME.shown:
             print(json.dumps(failure))
-    _leave(error.exit_code)
-
-
-def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line; every failure is one line and an exit code of the table."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    code: object = 0
-    signals.install()
-    sys.unraisablehook = _unraisable
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed before we began, as 2>&- does
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-    try:
-        resources.limit_threads(resources.plan().threads)
-        code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
-    except (BrokenPipeError, SystemExit):  # click exits where the reader of our output has gone
-        code = 0
-    except BaseException as error:  # noqa: BLE001  every way out is explained
-        if os.environ.get("GENREPIPE_DEBUG"):
-            traceback.print_exc()
-        _fail(_reported(error), arguments)
-    code = code if isinstance(code, int) else 0
-    if OUTCOME.shown:
-        _write_result({**OUTCOME.shown, "exit_code": code}, arguments)
-    _leave(code)
+    return error.exit_code
 
 
 def _write_result(result: dict[str, Any], arguments: list[str]) -> None:

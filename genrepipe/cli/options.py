@@ -115,7 +115,7 @@ def score_request(values: dict[str, Any]) -> ScoreRequest:
     """Resolve the request of a scoring command from its flags and the environment."""
     from genrepipe.pipeline.requests import ScoreRequest, resolve
 
-    request = resolve(ScoreRequest, flags(values))[0]
+    request = resolve(ScoreRequest, flags(values))
     OUTCOME.result_file = request.result_file
     return request
 
@@ -124,7 +124,7 @@ def job_request(job_file: Path, values: dict[str, Any], settings: tuple[str, ...
     """Resolve the request of a job file, whose keys flags, ``--set`` and the environment can set."""
     from genrepipe.pipeline.requests import ScoreRequest, load
 
-    request = load(job_file, {**flags(values), **pairs(settings, "--set")})[0]
+    request = load(job_file, {**flags(values), **pairs(settings, "--set")})
     if isinstance(request, ScoreRequest):
         OUTCOME.result_file = request.result_file
     return request

@@ -25,6 +25,10 @@ class Outcome:
     shown: dict[str, Any] = field(default_factory=dict)
     result_file: Path | None = None
 
+    def clear(self) -> None:
+        """Forget an earlier command of this process."""
+        self.shown, self.result_file = {}, None
+
 
 OUTCOME = Outcome()
 

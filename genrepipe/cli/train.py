@@ -31,7 +31,7 @@ def train(output: str, **values: Any) -> None:
     """
     from genrepipe.pipeline.requests import TrainRequest, resolve
 
-    show(train_bundles(resolve(TrainRequest, flags(values))[0]), output, rendering.train_text)
+    show(train_bundles(resolve(TrainRequest, flags(values))), output, rendering.train_text)
 
 
 @click.command()

@@ -114,8 +114,11 @@ def blank_lines(path: Path, encoding: str = "utf-8") -> list[int]:
 
 
 def _utf8(path: Path, encoding: str) -> Iterator[bytes]:
-    if encoding != "utf-16":  # line ends and quotes are the same bytes in the others
-        yield from _decompressed(path)
+    """Yield the text of a file in UTF-8, without a byte order mark; Latin-1 as it is, since its line ends and quotes are the same."""
+    if encoding != "utf-16":
+        chunks = _decompressed(path)
+        yield next(chunks, b"").removeprefix(codecs.BOM_UTF8)
+        yield from chunks
         return
     decode = codecs.getincrementaldecoder("utf-16")("replace").decode
     for chunk in _decompressed(path):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ALIAS = "genrepipe_source"  # of a source's database; that of a warehouse is its file's name
 MAX_LINE_BYTES = 2_000_000
+HEADER_LINES = 100  # among which the header is, after blank ones
 COMPRESSION = {"": "none", ".gz": "gzip", ".zst": "zstd"}  # in DuckDB's words
 PARSE_FAILURES = {
     "MISSING COLUMNS": "columns: has fewer cells than the header",
@@ -56,7 +57,7 @@ def read(
         files.check_complete(part.path, part.name)
     bytes_are_text = part.kind == "csv" and source.encoding != "utf-16"
     with attached(database, part) as table:
-        names = header(database, part, source, table)
+        names, skipped = header(database, part, source, table)
         if not any(name.strip() for name in names):
             if part.path.stat().st_size == 0:
                 raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
@@ -68,7 +69,7 @@ def read(
 
         def read_rows(*, rewrite: bool) -> None:
             with readable(part, database.scratch, rewrite=rewrite) as copy:
-                rows, columns = relation(copy, source, names, table)
+                rows, columns = relation(copy, source, names, table, skipped)
                 cells = ", ".join(
                     f"{f'CAST({identifier(columns[at])} AS VARCHAR)' if at is not None else 'NULL::VARCHAR'} AS {identifier(column)}"
                     for column, at in positions.items()
@@ -139,25 +140,23 @@ def _escaped(part: Part) -> str:
     return literal(path)
 
 
-def header(database: Database, part: Part, source: Source, table: str) -> list[str]:
-    """Return the names of a part's columns, none where its first line is not a header."""
-    if part.kind == "table":
-        return [row[0] for row in database.rows(f"DESCRIBE SELECT * FROM {table}", reading=part)]
-    if part.kind == "parquet":
-        return [row[0] for row in database.rows(f"DESCRIBE SELECT * FROM read_parquet({_escaped(part)})", reading=part)]
+def header(database: Database, part: Part, source: Source, table: str) -> tuple[list[str], int]:
+    """Return the names of a part's columns, none where its first line is not a header, and how many blank lines precede it."""
+    if part.kind != "csv":
+        rows = table if part.kind == "table" else f"read_parquet({_escaped(part)})"
+        return [row[0] for row in database.rows(f"DESCRIBE SELECT * FROM {rows}", reading=part)], 0
     how = "header = false, delim = '', quote = '', escape = '', strict_mode = false, ignore_errors = true, columns = {'line': 'VARCHAR'}"
-    line = database.value(
-        f"SELECT line FROM {_read_csv(part, source, how)} LIMIT 1",
-        reading=part,
-    )
+    first = database.rows(f"SELECT line FROM {_read_csv(part, source, how)} LIMIT {HEADER_LINES}", reading=part)
+    lines = [line or "" for (line,) in first]
+    blank = next((number for number, line in enumerate(lines) if line), len(lines))
     try:
-        return next(csv.reader([line or ""], delimiter=part.delimiter), [])
+        return next(csv.reader(lines[blank : blank + 1], delimiter=part.delimiter), []), blank
     except csv.Error:
-        return []
+        return [], blank
 
 
-def relation(part: Part, source: Source, header: list[str], table: str) -> tuple[str, list[str]]:
-    """Return the FROM clause of a part, and the names of its columns there."""
+def relation(part: Part, source: Source, header: list[str], table: str, skipped: int) -> tuple[str, list[str]]:
+    """Return the FROM clause of a part whose header comes after ``skipped`` lines, and the names of its columns there."""
     if part.kind == "table":
         return table, header
     if part.kind == "parquet":
@@ -165,7 +164,7 @@ def relation(part: Part, source: Source, header: list[str], table: str) -> tuple
     names = [f"c{i}" for i in range(len(header))]
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
     how = (
-        f"header = true, delim = {literal(part.delimiter)}, quote = '\"', escape = '\"', "
+        f"header = true, skip = {skipped}, delim = {literal(part.delimiter)}, quote = '\"', escape = '\"', "
         f"store_rejects = true, rejects_limit = 0, columns = {{{columns}}}"
     )
     return _read_csv(part, source, how), names
@@ -182,7 +181,8 @@ def _read_csv(part: Part, source: Source, how: str) -> str:
 def take_rejects(database: Database, part: Part, source: Source, ordinal: int) -> int:
     """Move what the CSV reader rejected into the relation ``unparsed``, and return how many rows that are.
 
-    DuckDB counts lines: the header is the first, and blank ones count too, although they are no rows.
+    DuckDB counts lines: the header is the first, and blank ones count too, although they are no rows. It gives a row with
+    the blank lines before it.
     """
     database.execute("CREATE OR REPLACE TEMP TABLE blank_lines (line BIGINT, blank_before BIGINT)")
     if database.value("SELECT count(*) FROM reject_errors"):
@@ -195,7 +195,7 @@ def take_rejects(database: Database, part: Part, source: Source, ordinal: int) -
         INSERT INTO unparsed
         SELECT row_id_of({ordinal}, rejected.line - 1 - coalesce(blank_before, 0)), reason, received
         FROM (
-            SELECT line, any_value({reason} ELSE lower(error_type) END) AS reason, any_value(csv_line) AS received
+            SELECT line, any_value({reason} ELSE lower(error_type) END) AS reason, any_value(ltrim(csv_line, '\r\n')) AS received
             FROM reject_errors GROUP BY line
         ) AS rejected ASOF LEFT JOIN blank_lines ON rejected.line > blank_lines.line
         """

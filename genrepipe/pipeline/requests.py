@@ -132,29 +132,30 @@ def from_values(kind: type[R], values: Mapping[str, Any]) -> R:
     UsageError
         A key is unknown, or a value does not fit.
     """
-    return resolve(kind, dict(values), {})[0]
+    return resolve(kind, dict(values), {})
 
 
-def resolve(
+def resolve(kind: type[R], flags: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> R:
+    """Return a request of flags and the environment, which is that of the process where none is given.
+
+    Raises
+    ------
+    UsageError
+        A flag has an unknown key or a value that does not fit, or a key is missing.
+    ConfigurationError
+        A value of the environment does not fit.
+    """
+    return _merged(kind, flags, environment)[0]
+
+
+def _merged(
     kind: type[R],
     flags: Mapping[str, Any],
     environment: Mapping[str, str] | None = None,
     file: Mapping[str, Any] | None = None,
     path: str = "",
 ) -> tuple[R, dict[str, str]]:
-    """Merge flags, environment and the keys of a file, which messages call ``path``, into a request.
-
-    Returns
-    -------
-    The request, and the origin of each key that is not a default.
-
-    Raises
-    ------
-    ConfigurationError
-        A key of the file is unknown, or a value of file or environment does not fit.
-    UsageError
-        The same of a flag.
-    """
+    """Return a request, and the origin of each key that is not a default; messages call the file ``path``."""
     keys = list(kind.model_fields)
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -188,13 +189,13 @@ def _translated(error: ValidationError, origins: Mapping[str, str], path: str) -
         flag = origin.removeprefix("flag ")
         return UsageError(f"{flag}{where.removeprefix(key)}: {first['msg']}", "Correct the value")
     if not origin:
-        return UsageError(f"{where}: {first['msg']}", "Give it a value")
+        return UsageError(f"{key} is not given", f"Name it, or set {PREFIX}{key.upper()} in the environment")
     return ConfigurationError(f"{origin}: {where}: {first['msg']}", "Correct that value")
 
 
 def load(
     path: Path, flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
-) -> tuple[ScoreRequest | TrainRequest, dict[str, str]]:
+) -> ScoreRequest | TrainRequest:
     """Read a job file, or a job that ships by its name, such as ``score_nightly``, and resolve it.
 
     Raises
@@ -204,6 +205,12 @@ def load(
     UsageError
         A flag names an unknown key, or there is no such job.
     """
+    return _loaded(path, flags, environment)[0]
+
+
+def _loaded(
+    path: Path, flags: Mapping[str, Any] | None, environment: Mapping[str, str] | None
+) -> tuple[ScoreRequest | TrainRequest, dict[str, str]]:
     shipped = assets.shipped("jobs") / f"{path}.yaml"
     if not path.suffix and not path.exists() and shipped.is_file():
         path = shipped
@@ -213,12 +220,12 @@ def load(
     kind = KINDS.get(str(values.get("job")))
     if kind is None:
         raise ConfigurationError(f"{path}: job is {values.get('job')!r}", f"Write job: {' or job: '.join(KINDS)}")
-    return resolve(kind, flags or {}, environment, values, str(path))
+    return _merged(kind, flags or {}, environment, values, str(path))
 
 
 def settings(path: Path, flags: Mapping[str, Any] | None = None) -> list[Setting]:
     """Return every key of a job, its value in force and where that comes from; secrets are not shown."""
-    request, origins = load(path, flags)
+    request, origins = _loaded(path, flags, None)
     return [
         Setting(
             key,

@@ -240,6 +240,7 @@ class ScoringRun:
             columns |= {**ledger.count_columns(self.counts, 0, {}), "withheld": self.counts.accepted}
         refused = isinstance(error, ContractBroken | OutputBroken) and self.counts is not None
         if refused and self.run.action == "score":
+            self.steps.after_rollback()
             quarantine.save(self.steps, self.run, published=False)
             for table, rows in self.evidence.items():
                 database.execute(

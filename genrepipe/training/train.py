@@ -67,10 +67,12 @@ def train(
     features.prepare([block for recipe in recipes for block in recipe.inputs])
     data = dataset.read(source, encoding, mapping)
     reporter.progress("labelled tracks", len(data), len(data))
+    data_gates = leakage.of_data(data, seed)
+    for recipe in recipes:
+        _refuse_failed(recipe, data_gates)
     if trials:
         recipes = [tune.search(recipe, data, seed, trials, out, reporter) for recipe in recipes]
     imputers = evaluate.evaluate_imputers(data, seed, reporter)
-    data_gates = leakage.of_data(data, seed)
     outcomes = evaluate.fit_all(recipes, data, seed, resources.plan().threads, reporter)
     bundles = []
     for recipe in recipes:
@@ -94,6 +96,15 @@ def _named(models: tuple[str, ...]) -> list[Recipe]:
     return [RECIPES[name] for name in dict.fromkeys(models)]
 
 
+def _refuse_failed(recipe: Recipe, gates: list[GateResult]) -> None:
+    for gate in gates:
+        if not gate.passed:
+            raise OutputBroken(
+                f"{recipe.name} is not written: the audit's gate {gate.gate} failed ({gate.value:.3g}, at most {gate.limit:g}): {gate.sentence}",
+                "Find what leaks in the source or the recipe; genrepipe audit shows every gate",
+            )
+
+
 def _write(
     recipe: Recipe,
     data: Dataset,
@@ -106,12 +117,7 @@ def _write(
 ) -> TrainedBundle:
     evaluation = evaluate.evaluate(data, outcomes)
     gates = [*data_gates, *(gate for outcome in outcomes for gate in outcome.gates)]
-    for gate in gates:
-        if not gate.passed:
-            raise OutputBroken(
-                f"{recipe.name} is not written: the audit's gate {gate.gate} failed ({gate.value:.3g}, at most {gate.limit:g}): {gate.sentence}",
-                "Find what leaks in the source or the recipe; genrepipe audit shows every gate",
-            )
+    _refuse_failed(recipe, gates)
     (final,) = (outcome for outcome in outcomes if outcome.fitted is not None)
     fitted = final.fitted
     assert fitted is not None  # noqa: S101  the line above says so, which mypy cannot see

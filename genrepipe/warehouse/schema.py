@@ -82,7 +82,8 @@ def is_current(database: Database) -> bool:
     WarehouseUnusable
         It was made by a newer version, or has a table of the name of one of ours that is not ours.
     """
-    return all(table.name in _refuse_foreign(database) for table in _tables()) and _layout(database) == LAYOUT_VERSION
+    existing = _refuse_foreign(database)
+    return all(table.name in existing for table in _tables()) and _layout(database) == LAYOUT_VERSION
 
 
 def migrate(database: Database) -> None:

@@ -167,9 +167,9 @@ def write_session(path: Path, run: Run, plan: Plan, stages: Stages | None = None
     """
     refuse_unusable(path, read_only=False)
     stages = stages or Stages()
-    stages.start("lock")
     path = path.resolve()  # a link to a warehouse stays one, and leads to the next generation
     with locked(beside(path, "lock"), path, run.identity()) as lock:
+        stages.start("lock")
         files = Generations(path, plan)
         files.clear()
         try:

@@ -212,6 +212,13 @@ class Steps:
         finally:
             self.release(name)
 
+    def after_rollback(self) -> None:
+        """Forget the relations that were bound in a transaction which was rolled back: they are gone."""
+        temporary = self.database.rows(
+            "SELECT table_name FROM duckdb_tables() WHERE temporary UNION ALL SELECT view_name FROM duckdb_views() WHERE temporary"
+        )
+        self._bound &= {name for (name,) in temporary}
+
     def make(self, *wanted: str) -> None:
         """Run steps after those that they depend on; what is bound or made already stands.
 

@@ -1,4 +1,4 @@
-"""The scheduler kit: one table of exit codes, and every manifest held against it; what is configured is what is shown."""
+"""The scheduler kit: one table of exit codes, and every manifest held against it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,29 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from croniter import croniter
 
 from genrepipe.core import errors
-from genrepipe.core.errors import ConfigurationError
-from genrepipe.pipeline import settings
-from tests.conftest import ROOT, ask, genrepipe
-from tests.readme_tables import runbook
+from genrepipe.pipeline import requests
+from tests.support import (
+    ROOT,
+    ask,
+)
+
+if TYPE_CHECKING:
+    pass
+
 
 JOBS = ROOT / "jobs"
+
+
 CODES = yaml.safe_load((JOBS / "exit_codes.yaml").read_text(encoding="utf-8"))
+
+
 FINAL = {row["code"] for row in CODES if not row["retry"] and row["code"]}
 
 
@@ -92,8 +101,8 @@ def test_the_pods_are_restricted_and_share_one_claim() -> None:
 
 def test_the_config_map_is_a_job_file(tmp_path: Path) -> None:
     (tmp_path / "score_nightly.yaml").write_text(manifest("ConfigMap")["data"]["score_nightly.yaml"])
-    job = settings.load(tmp_path / "score_nightly.yaml", environment={})
-    assert isinstance(job, settings.ScoreJob)
+    job = requests.load(tmp_path / "score_nightly.yaml", environment={})
+    assert isinstance(job, requests.ScoreRequest)
     assert str(job.warehouse).startswith("/data/")
     # nothing that the image sets stands before what the ConfigMap says
     assert "GENREPIPE_" not in (ROOT / "Dockerfile").read_text()
@@ -155,32 +164,6 @@ def test_what_the_image_installs_is_what_is_pinned() -> None:
     assert {name: pinned[name] for name in found} == found
     assert not re.search(r"torch|scikit|spacy|://", hashed)
     assert len(re.findall("--hash=sha256:[0-9a-f]{64}", hashed)) > 2 * len(found)
-
-
-# Configuration
-
-
-@pytest.mark.parametrize("key", [key for key in settings.ScoreJob.model_fields if key != "job"])
-def test_every_key_can_come_from_the_environment(key: str) -> None:
-    values = {"limits": "{flipped_percent: 3}", "map": "{energy: Energy}", "keep_days": "7"}
-    name = f"GENREPIPE_{key.upper()}"
-    shown = genrepipe("config", "show", "--output", "json", **{name: values.get(key, "x")}).json["settings"]
-    (line,) = (line for line in shown if line["key"] == key)
-    assert line["origin"] == name
-    assert line["value"] not in (None, {})
-
-
-def test_secrets_come_from_files_and_are_not_shown(tmp_path: Path) -> None:
-    secret = tmp_path / "ping"
-    secret.write_text("https://example.org/s3cret\n")
-    result = genrepipe("config", "show", "score_nightly", GENREPIPE_PING_SUCCESS_FILE=str(secret))
-    assert "s3cret" not in result.out
-    assert "GENREPIPE_PING_SUCCESS_FILE" in result.out
-    job = settings.load(Path("score_nightly"), environment={"GENREPIPE_PING_SUCCESS_FILE": str(secret)})
-    assert isinstance(job, settings.ScoreJob)
-    assert job.ping_success == "https://example.org/s3cret"
-    with pytest.raises(ConfigurationError, match="which cannot be read"):
-        settings.load(Path("score_nightly"), environment={"GENREPIPE_MODEL_FILE": str(tmp_path / "none")})
 
 
 @pytest.mark.slow

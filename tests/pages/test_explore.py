@@ -1,4 +1,4 @@
-"""The explore page: whole, offline, drawn without an error, and safe with what names hold."""
+"""The explore page: complete, offline, drawn without an error, and safe whatever names hold."""
 
 from __future__ import annotations
 
@@ -13,21 +13,37 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import genrepipe
-
-pytest.importorskip("altair", reason="the page needs the extra: pip install 'genrepipe[train]'")
+from genrepipe.synthetic import tracks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 HOSTILE = "</script><script>document.title='broken'</script><img src=x onerror=alert(1)>"
 CHROMIUM = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")  # fmt: skip
 
 
+SECTIONS = [
+    "distributions", "missing", "correlations", "outliers", "discriminants", "components", "maps", "clusters",
+    "importance", "roc", "confusion", "calibration", "groups", "curves",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keeps scikit-learn from starting a thread for each core in each of the processes that run tests."""
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="pip install 'genrepipe[train]'")
+    with threadpoolctl.threadpool_limits(1):
+        yield
+
+
 @pytest.fixture(scope="module")
-def page(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    explore = pytest.importorskip("genrepipe.pages.explore", reason="pip install 'genrepipe[train]'")
     folder = tmp_path_factory.mktemp("explore")
-    lines = sample.read_text(encoding="utf-8").splitlines()
+    source, out = folder / "tracks.csv", folder / "report.html"
+    tracks.write(1200, 1, source)
+    lines = source.read_text(encoding="utf-8").splitlines()
     # A track whose name is markup, and whose duration puts it among the outliers that the page lists.
     header, values = lines[0].split(","), lines[1].split(",")
     hostile = dict(zip(header, values, strict=True)) | {
@@ -35,16 +51,21 @@ def page(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "artist_name": HOSTILE,
         "duration_ms": "86000000",
     }
-    source = folder / "tracks.csv"
-    source.write_text("\n".join([*lines, ",".join(hostile[name] for name in header)]) + "\n", encoding="utf-8")
-    out = folder / "report.html"
-    result = genrepipe("explore", source, "--out", out, "--output", "json", PYTHONWARNINGS="default")
-    assert result.code == 0, result.err
-    assert result.json["sections"] == [
-        "distributions", "missing", "correlations", "outliers", "discriminants", "components", "maps", "clusters",
-        "importance", "roc", "confusion", "calibration", "groups", "curves",
-    ]  # fmt: skip
+    lines.append(",".join(hostile[name] for name in header))
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = explore.explore((str(source),), out).to_dict()
+    assert result == {
+        "status": "drawn", "page": str(out), "tracks": 1201, "sections": SECTIONS, "bytes": out.stat().st_size,
+    }  # fmt: skip
     return out
+
+
+@pytest.fixture
+def chromium() -> str:
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("headless Chromium is not here: apt-get install chromium")
+    return path
 
 
 def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
@@ -55,16 +76,13 @@ def test_the_page_is_one_file_that_names_no_other(page: Path) -> None:
     assert "of artists that a model of the same recipe had not seen" in text
 
 
-def test_what_a_name_holds_is_shown_and_not_run(page: Path) -> None:
+def test_markup_in_a_name_is_shown_and_not_run(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert HOSTILE not in text
     assert "&lt;/script&gt;&lt;script&gt;" in text
 
 
-def test_every_chart_is_drawn_without_an_error(page: Path, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("headless Chromium is not here: apt-get install chromium")
+def test_every_chart_is_drawn_without_an_error(page: Path, tmp_path: Path, chromium: str) -> None:
     done = rendered(chromium, page, tmp_path)
     charts = json.loads(
         re.search(r'<script type="application/json" id="charts">(.*?)</script>', page.read_text(), re.DOTALL)[1]
@@ -75,11 +93,8 @@ def test_every_chart_is_drawn_without_an_error(page: Path, tmp_path: Path) -> No
     assert not re.search(r"CONSOLE.*(error|Uncaught|WARN)", done.stderr), done.stderr
 
 
-def test_a_broken_chart_is_noticed(page: Path, tmp_path: Path) -> None:
+def test_a_broken_chart_is_noticed(page: Path, tmp_path: Path, chromium: str) -> None:
     """The test above can fail: a page whose library throws says so on the console."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("headless Chromium is not here: apt-get install chromium")
     broken = tmp_path / "broken.html"
     broken.write_text(
         page.read_text(encoding="utf-8").replace('"mark":{"type":"rect"', '"mark":{"type":"no such mark"', 1),

@@ -1,0 +1,83 @@
+"""Bundles as a user meets them: shadows, champions, broken ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from genrepipe.model import bundle as bundles
+from tests.support import (
+    DAY,
+    NEXT,
+    ask,
+    run,
+    score,
+    tracks,
+    write_csv,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Path:
+    return tmp_path / "w.duckdb"
+
+
+def test_a_shadow_scores_beside_and_changes_nothing_that_is_served(tmp_path: Path, sample: Path) -> None:
+    with_shadow, without = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
+    score(sample, with_shadow, DAY, "--shadow", "all-features")
+    score(sample, without)
+    served = "SELECT track_id, genre, probability FROM predictions ORDER BY 1"
+    assert ask(with_shadow, served) == ask(without, served)
+    assert len(ask(with_shadow, "SELECT track_id FROM shadow_predictions WHERE model = 'all-features'")) == 3000
+    compared = run("models", "compare", "--warehouse", with_shadow, "--output", "json").json
+    assert compared["agreement"] == pytest.approx(1 - sum(flip["tracks"] for flip in compared["flips"]) / 3000)
+    assert [row["role"] for row in compared["performance"]] == ["served", "shadow"]
+    assert run("models", "compare", "--warehouse", without).code == 64
+
+
+def test_a_promoted_model_is_the_champion_of_that_shelf(tmp_path: Path, sample: Path) -> None:
+    shelf, warehouse = tmp_path / "shelf", tmp_path / "w.duckdb"
+    shutil.copytree(bundles.available()["lda-3d"], shelf / "mine")
+    assert run("models", "promote", "mine", "--bundles", shelf).code == 0
+    assert score(sample, warehouse, DAY, "--bundles", shelf)["model"] == "lda-3d"
+    assert score(sample, warehouse, NEXT)["model"] == bundles.champion()
+    assert run("models", "promote", "learned-2d", "--bundles", shelf, "--output", "json").json["before"] == "mine"
+    assert score(sample, warehouse, "2026-11-22", "--bundles", shelf)["model"] == "learned-2d"
+    (shelf / "mine" / "model.onnx").write_bytes(b"x")
+    assert run("models", "promote", "mine", "--bundles", shelf).code == 78
+
+
+def test_a_model_whose_audit_failed_is_not_promoted(tmp_path: Path) -> None:
+    folder = tmp_path / "shelf" / "leaky"
+    shutil.copytree(bundles.available()["lda-3d"], folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["audit"][0]["passed"] = False
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    result = run("models", "promote", "leaky", "--bundles", tmp_path / "shelf")
+    assert result.code == 78
+    assert f"its audit failed at {manifest['audit'][0]['gate']}" in result.error
+
+
+def test_a_shelf_that_is_not_there_is_not_stood_in_for(tmp_path: Path, warehouse: Path) -> None:
+    source = write_csv(tmp_path / "t.csv", tracks(5))
+    result = run("score", source, "--warehouse", warehouse, "--bundles", tmp_path / "none")
+    assert result.code == 78
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "champion").write_text("\n")
+    assert "names no model" in run("score", source, "--warehouse", warehouse, "--bundles", tmp_path / "shelf").error
+
+
+def test_one_broken_bundle_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "bundle.json").write_text("{}")
+    told = run("models", "list", "--bundles", tmp_path, "--output", "json").json["models"]
+    assert [row["model"] for row in told if "broken" in row] == ["mine"]
+    assert len(told) > 10
+    assert "not a manifest" in run("models", "list", "--bundles", tmp_path).out

@@ -1,0 +1,38 @@
+"""Connections: access to files can be given up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from genrepipe.core.errors import (
+    StorageError,
+)
+from genrepipe.warehouse.connection import Database
+from tests.support import (
+    PLAN,
+    tracks,
+    write_csv,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def test_a_sealed_database_reaches_no_file(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", tracks(2))
+    with Database(tmp_path / "w.duckdb", PLAN) as database:
+        assert database.value(f"SELECT count(*) FROM '{tmp_path}/t.csv'") == 2
+        database.forbid_file_access()
+        for statement in (
+            f"FROM '{tmp_path}/t.csv'",
+            f"COPY (SELECT 1) TO '{tmp_path}/out.csv'",
+            f"ATTACH '{tmp_path}/x.duckdb'",
+            "SET enable_external_access = true",
+        ):
+            with pytest.raises((duckdb.Error, StorageError)):
+                database.execute(statement)
+        database.execute("CREATE TABLE t AS SELECT 1")

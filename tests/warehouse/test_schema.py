@@ -1,0 +1,122 @@
+"""The tables and views of a warehouse: comments, older layouts, files that are something else."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+import pytest
+
+from genrepipe.warehouse import schema
+from tests.support import (
+    DATE,
+    NEXT,
+    ask,
+    run,
+    score,
+    tracks,
+    write_csv,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def test_a_warehouse_of_an_older_layout_is_brought_up_to_date(tmp_path: Path) -> None:
+    """Derived tables are made anew; history stays."""
+    warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(30))
+    assert run("score", source, "--warehouse", warehouse, "--run-date", "2026-11-21").code == 0
+    with duckdb.connect(warehouse) as connection:
+        connection.execute("DROP TABLE artist_profiles")
+        connection.execute(
+            "CREATE TABLE artist_profiles (artist_key VARCHAR, tracks INTEGER, duration_ms_median FLOAT)"
+        )
+        connection.execute("UPDATE layout SET layout_version = 1")
+    result = run("score", source, "--warehouse", warehouse, "--run-date", DATE)
+    assert result.code == 0, result.err
+    (row,) = ask(warehouse, "SELECT max(layout_version) AS layout, (SELECT count(*) FROM predictions) AS n FROM layout")
+    assert row == {"layout": schema.LAYOUT_VERSION, "n": 60}
+    assert ask(warehouse, "SELECT tempos FROM artist_profiles")
+
+
+def test_a_dry_run_reads_a_warehouse_of_an_older_layout_and_leaves_it(tmp_path: Path) -> None:
+    warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(30))
+    assert run("score", source, "--warehouse", warehouse, "--run-date", "2026-11-21").code == 0
+    with duckdb.connect(warehouse) as connection:
+        connection.execute("ALTER TABLE artist_profiles DROP COLUMN tempos")
+        connection.execute("UPDATE layout SET layout_version = 1")
+    before = warehouse.read_bytes()
+    result = run("score", source, "--warehouse", warehouse, "--run-date", DATE, "--dry-run", "--output", "json")
+    assert (result.code, result.json["predicted"]) == (0, 30), result.err
+    assert warehouse.read_bytes() == before
+
+
+def test_the_views_answer(scored: Path) -> None:
+    daily = ask(scored, "FROM genre_daily")
+    assert sum(row["tracks"] for row in daily) == 3000
+    assert sum(row["share"] for row in daily) == pytest.approx(1)
+    assert len(ask(scored, "FROM prediction_probabilities")) == 30_000
+    (total,) = ask(
+        scored,
+        "SELECT min(s) AS low, max(s) AS high FROM (SELECT sum(probability) AS s FROM prediction_probabilities GROUP BY track_id)",
+    )
+    assert total["low"] == pytest.approx(1, abs=1e-4)
+    assert total["high"] == pytest.approx(1, abs=1e-4)
+    assert ask(scored, "FROM run_history")[0]["predicted"] == 3000
+
+
+@pytest.mark.parametrize("command", ["quarantine list", "missing --from 2026-11-01 --to 2026-11-02", "verify --run x", "models compare", "labels {source}"])  # fmt: skip
+def test_a_database_of_others_is_no_warehouse(tmp_path: Path, command: str) -> None:
+    foreign, source = tmp_path / "f.duckdb", write_csv(tmp_path / "t.csv", tracks(5))
+    with duckdb.connect(foreign) as connection:
+        connection.execute("CREATE TABLE mine AS SELECT 1 AS n")
+    result = run(*shlex.split(command.format(source=source)), "--warehouse", foreign)
+    assert result.code == 78
+    assert "has no table" in result.error
+
+
+@pytest.mark.parametrize("name", ["other", "genrepipe", "source_file"])
+def test_any_name_of_a_warehouse_will_do(tmp_path: Path, name: str) -> None:
+    warehouse, table = tmp_path / f"{name}.duckdb", tmp_path / "t.duckdb"
+    write_csv(tmp_path / "t.csv", tracks(5))
+    with duckdb.connect(table) as connection:
+        connection.execute(f"CREATE TABLE t AS FROM read_csv('{tmp_path}/t.csv', all_varchar = true)")
+        connection.execute("CREATE VIEW v AS FROM read_csv('/etc/passwd')")
+    score(f"{table}::t", warehouse)
+    score(f"{table}::t", warehouse, NEXT)
+    assert run("rollback", "--warehouse", warehouse).code == 0
+    view = run("score", f"{table}::v", "--warehouse", warehouse)
+    assert view.code == 64
+    assert "is a view" in view.error
+
+
+def test_a_track_is_explained(scored: Path) -> None:
+    (row,) = ask(scored, "SELECT track_id, genre, probability FROM predictions_latest ORDER BY track_id LIMIT 1")
+    told = pl.DataFrame(ask(scored, f"FROM explain_track('{row['track_id']}')"), infer_schema_length=None)
+    assert told["what"].to_list() == ["genre"] * 10 + ["feature"] * 11
+    assert (told["name"][0], told["value"][0]) == (row["genre"], pytest.approx(row["probability"]))
+    energy = told.row(by_predicate=pl.col("name") == "energy", named=True)
+    (by_hand,) = ask(
+        scored,
+        f"SELECT energy, (SELECT median(energy) FROM tracks SEMI JOIN (FROM predictions_latest WHERE genre = '{row['genre']}') USING (track_id)) AS usual "
+        f"FROM tracks WHERE track_id = '{row['track_id']}'",
+    )
+    assert (energy["value"], energy["genre_median"]) == (
+        pytest.approx(by_hand["energy"]),
+        pytest.approx(by_hand["usual"]),
+    )
+    assert ask(scored, "FROM explain_track('nobody')") == []
+
+
+def test_views_and_their_columns_are_described(scored: Path) -> None:
+    views = ask(scored, "SELECT view_name, comment FROM duckdb_views() WHERE NOT internal")
+    assert len(views) == 5
+    assert all(row["comment"] for row in views)
+    names = ", ".join(f"'{row['view_name']}'" for row in views)
+    columns = ask(
+        scored, f"SELECT table_name, column_name, comment FROM duckdb_columns() WHERE table_name IN ({names})"
+    )
+    assert [row for row in columns if not row["comment"]] == []

@@ -1,0 +1,163 @@
+"""The write session: one lock, what a kill leaves, what a failure records."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import genrepipe as api
+from genrepipe.core.errors import (
+    WarehouseBusy,
+    as_genrepipe_error,
+)
+from genrepipe.warehouse import generations, ledger
+from genrepipe.warehouse.ledger import failure_columns
+from genrepipe.warehouse.session import write_session
+from tests.support import (
+    DATE,
+    DAY,
+    PLAN,
+    ask,
+    files,
+    go_on,
+    run,
+    run_of,
+    run_until,
+    score,
+    tracks,
+    write_csv,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("stage", ["landing", "scoring", "checks"])
+def test_a_signal_rolls_back_writes_the_ledger_and_ends_in_time(
+    tmp_path: Path, big: Path, stage: str, number: int, code: int
+) -> None:
+    warehouse, word = tmp_path / "w.duckdb", tmp_path / "result.json"
+    score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse, "2026-11-01")
+    with run_until(stage, "score", big, "--warehouse", warehouse, "--run-date", DAY, "--result-file", word) as process:
+        process.send_signal(number)
+        since = time.monotonic()
+        ended, err = go_on(process)
+        took = time.monotonic() - since
+    assert ended == code, err
+    assert took < 5
+    assert json.loads(word.read_text())["exit_code"] == code
+    assert [line for line in err.splitlines() if not line.startswith("{")] == [err.splitlines()[-1]]
+    (line,) = ask(warehouse, f"FROM runs WHERE run_date = '{DAY}'")
+    assert (line["status"], line["exit_code"]) == ("interrupted", code)
+    assert len(ask(warehouse, "FROM predictions")) == len(ask(warehouse, "FROM tracks")) == 5
+    assert files(warehouse) == {"w.duckdb"}
+
+
+@pytest.mark.parametrize("stage", ["lock", "copy", "landing", "scoring", "ledger", "publishing"])
+def test_a_killed_run_leaves_the_old_generation_whole_and_the_next_one_cleans_up(
+    tmp_path: Path, big: Path, stage: str
+) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse, "2026-11-01")
+    with run_until(stage, "score", big, "--warehouse", warehouse, "--run-date", DAY) as process:
+        process.kill()
+        process.wait()
+    assert len(ask(warehouse, "FROM predictions")) == len(ask(warehouse, "FROM tracks")) == 5
+    score(big, warehouse)
+    lines = ask(warehouse, f"SELECT status, exit_code FROM runs WHERE run_date = '{DAY}' ORDER BY started_at")
+    assert lines == [{"status": "killed", "exit_code": None}, {"status": "published", "exit_code": 0}]
+    assert files(warehouse) == {"w.duckdb", "w.duckdb.previous"}
+
+
+def test_what_a_run_could_not_write_for_lack_of_room_the_next_one_does(tmp_path: Path) -> None:
+    said = {"run_id": "20261101T000000.000000Z-aaaaaa", "job": "score", "run_date": DAY, "action": "score",
+            "started_at": "2026-11-20T01:00:00", "status": "failed", "exit_code": 74, "error": "no space"}  # fmt: skip
+    warehouse = tmp_path / "w.duckdb"
+    generations.beside(warehouse, "lock").write_text(json.dumps(said))
+    score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse)
+    assert ask(warehouse, "SELECT status, exit_code, error FROM runs WHERE exit_code <> 0") == [
+        {"status": "failed", "exit_code": 74, "error": "no space"}
+    ]
+
+
+def test_there_is_one_lock(tmp_path: Path) -> None:
+    path, busy = tmp_path / "w.duckdb", pytest.raises(WarehouseBusy, match=rf"of {DAY} \(PID {os.getpid()} on")
+    with write_session(path, run_of(DAY), PLAN), busy, write_session(path, run_of(DAY), PLAN):
+        pytest.fail("two sessions at once")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_at_any_moment_is_one_line_and_leaves_a_whole_warehouse(tmp_path: Path, sample: Path) -> None:
+    seen = set()
+    for attempt in range(14):
+        warehouse = tmp_path / f"{attempt}.duckdb"
+        command = [
+            sys.executable,
+            "-m",
+            "genrepipe",
+            "score",
+            str(sample),
+            "--warehouse",
+            str(warehouse),
+            "--run-date",
+            DATE,
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(0.25 + 0.08 * attempt)  # before, the interpreter itself is starting
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        assert "Traceback" not in err
+        assert process.returncode in {0, 130, -signal.SIGINT}, err
+        seen.add(process.returncode)
+        if warehouse.exists():
+            (line,) = ask(warehouse, "FROM runs")
+            assert (line["status"] == "published") == (len(ask(warehouse, "FROM predictions")) > 0)
+            assert line["status"] in {"published", "interrupted"}
+        again = run("score", sample, "--warehouse", warehouse, "--run-date", DATE, "--output", "json")
+        assert again.json["predicted"] == 3000
+    assert 130 in seen
+
+
+def test_a_failure_in_the_middle_leaves_the_dates_before_as_they_were(
+    tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that fails after it wrote predictions rolls back all of them, and the catalogue with them."""
+
+    warehouse = tmp_path / "w.duckdb"
+    api.score(write_csv(tmp_path / "t.csv", tracks(20)), warehouse, run_date=DATE)
+    before = {
+        table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in ("tracks", "predictions", "flips", "drift")
+    }
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ledger, "save_bundle", full)
+    with pytest.raises(OSError, match="No space left"):
+        api.score(sample, warehouse, run_date=DATE)
+    assert {table: ask(warehouse, f"FROM {table} ORDER BY ALL") for table in before} == before
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (MemoryError(), 74, "Out of memory"),
+        (RuntimeError("can't start new thread"), 74, "Out of memory"),
+        (RuntimeError("std::bad_alloc: Bad allocation"), 74, "Out of memory"),
+        (PermissionError(13, "Permission denied", "w.csv"), 74, "w.csv: Permission denied"),
+        (KeyError("x"), 70, "GENREPIPE_DEBUG=1"),
+    ],
+)
+def test_the_ledger_and_the_exit_code_agree_on_what_ended_a_run(error: Exception, code: int, words: str) -> None:
+    told = failure_columns(error)
+    assert (told["status"], told["exit_code"], as_genrepipe_error(error).exit_code) == ("failed", code, code)
+    assert words in told["error"]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,6 +166,7 @@ def relations(database: Database, given: dict[str, Iterable[dict[str, Any]]]) ->
     return steps
 
 
+@cache
 def _columns(name: str) -> dict[str, str]:
     """Return names and types of a relation's columns, as a run on nothing has them."""
     from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, registry

@@ -1,0 +1,351 @@
+"""Steps: what they declare is what they do, the runner binds and makes, and each is tested alone, rows in and rows out."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from genrepipe import contracts
+from genrepipe.core import assets
+from genrepipe.quality import MONITORS
+from genrepipe.warehouse import schema, steps
+from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, Steps, header, names, referenced_tables, registry
+from tests.support import PLAN, relations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from genrepipe.warehouse.connection import Database
+
+SQL = assets.shipped("sql")
+TODAY, YESTERDAY = date(2026, 11, 22), date(2026, 11, 21)
+RUN = {"run_id": "r2", "run_date": TODAY, "job": "nightly", "started_at": datetime(2026, 11, 22, 2, 15)}
+RUNS = [
+    {"run_id": "r0", "run_date": date(2026, 11, 20), "job": "nightly", "status": "published", "action": "score",
+     "received": 10, "source_sha256": "a", "finished_at": datetime(2026, 11, 20, 3)},
+    {"run_id": "r1", "run_date": YESTERDAY, "job": "nightly", "status": "published", "action": "score",
+     "received": 20, "source_sha256": "b", "finished_at": datetime(2026, 11, 21, 3)},
+    {"run_id": "x1", "run_date": YESTERDAY, "job": "weekly", "status": "published", "action": "score", "received": 1,
+     "source_sha256": "w", "finished_at": datetime(2026, 11, 21, 4)},
+    {"run_id": "f2", "run_date": TODAY, "job": "nightly", "status": "refused", "action": "score", "received": 5,
+     "source_sha256": "c", "finished_at": datetime(2026, 11, 22, 1)},
+]  # fmt: skip
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    with schema.open_memory(PLAN) as memory:
+        yield memory
+
+
+# Declared and actual
+
+
+def readers() -> list[Path]:
+    """Return every SQL file that reads relations."""
+    return sorted(path for path in SQL.rglob("*.sql") if "reads" in header(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("path", readers(), ids=lambda path: path.stem)
+def test_what_a_file_declares_to_read_is_what_it_reads(database: Database, path: Path) -> None:
+    step = registry().get(path.stem)
+    text = step.sql if step else path.read_text(encoding="utf-8")
+    assert referenced_tables(database, text) == set(names(header(text)))
+
+
+def test_every_file_is_a_step_an_audit_a_view_or_a_macro() -> None:
+    steps_, others = set(registry()), {"audits", "views", "macros"}
+    assert {path.stem for path in SQL.rglob("*.sql") if path.parent.name not in others} == steps_
+    assert {path.stem for path in (SQL / "views").glob("*.sql")} == set(schema.VIEWS)
+    assert {path.stem for path in (SQL / "macros").glob("*.sql")} == {*schema.MACROS, "shared"}
+
+
+def test_every_relation_has_one_origin(database: Database) -> None:
+    """An input, a step and a table of the warehouse never share a name, and nothing is read that has none."""
+    tables = {name for (name,) in database.rows("SELECT table_name FROM duckdb_tables() WHERE NOT temporary")}
+    views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
+    origins = [*tables, *views, *INPUTS, *ACCUMULATED, *registry()]
+    assert len(origins) == len(set(origins))
+    declared = {name for path in readers() for name in names(header(path.read_text(encoding="utf-8")))}
+    assert declared - set(origins) == set()
+
+
+@pytest.mark.parametrize("contract", ["source_tracks", "predictions"])
+def test_the_queries_of_the_contracts_read_relations_that_exist(database: Database, contract: str) -> None:
+    tables = {name for (name,) in database.rows("SELECT table_name FROM duckdb_tables() WHERE NOT temporary")}
+    known = {*registry(), *INPUTS, *ACCUMULATED, *tables}
+    for name, rule in contracts.load(contract).table.checks.items():
+        assert referenced_tables(database, rule.query or "") <= known, name
+
+
+def test_a_file_that_declares_another_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "kept.sql").write_text(
+        "-- Rows.\n-- reads: landed\n-- makes: lost (view)\n-- scope: row\nFROM landed\n"
+    )
+    with pytest.raises(ValueError, match="must declare 'makes: kept"):
+        steps._read(tmp_path / "kept.sql")
+
+
+def test_monitors_write_tables_of_the_contract() -> None:
+    tables = {table.name for table in contracts.load("operations").tables}
+    assert {monitor.table for monitor in MONITORS} <= tables
+
+
+# The runner
+
+
+def test_a_name_is_bound_once(database: Database) -> None:
+    runner = Steps(database)
+    runner.bind("visible_tracks", "FROM tracks")
+    with pytest.raises(ValueError, match="visible_tracks is bound already"):
+        runner.bind("visible_tracks", "FROM tracks LIMIT 0")
+    with pytest.raises(ValueError, match="no step makes it"):
+        Steps(database).make("accepted")
+
+
+def test_a_step_runs_after_those_it_depends_on(database: Database) -> None:
+    runner = relations(database, {"landed": [{"row_id": 1, "track_id": "a", "is_empty": False}]})
+    runner.make("accepted")
+    assert "superseded" in runner
+    assert database.value("SELECT track_id FROM accepted") == "a"
+    runner.make("accepted")  # it stands
+
+
+def test_what_was_made_of_a_relation_goes_with_it(database: Database) -> None:
+    runner = relations(database, {"landed": [{"row_id": 1, "track_id": "a", "is_empty": False}]})
+    runner.make("accepted")
+    runner.release("superseded")
+    assert "accepted" not in runner
+    assert "landed" in runner
+    runner.make("accepted")
+    assert database.value("SELECT count(*) FROM accepted") == 1
+
+
+def test_a_failed_bind_leaves_the_name_free(database: Database) -> None:
+    runner = Steps(database)
+    with pytest.raises(Exception, match="nowhere"):
+        runner.bind("profiles", "FROM nowhere")
+    runner.bind("profiles", "FROM artist_profiles")
+
+
+def test_relations_of_a_rolled_back_transaction_are_forgotten(database: Database) -> None:
+    runner = Steps(database)
+    runner.bind_row("run", **RUN)
+    database.execute("BEGIN TRANSACTION")
+    runner.make("earlier_runs")
+    database.execute("ROLLBACK")
+    runner.after_rollback()
+    runner.make("earlier_runs")
+    assert database.value("SELECT count(*) FROM earlier_runs") == 0
+
+
+# Each step alone: rows in, rows out
+
+
+def landed(number: int, track: str | None = "a", **columns: Any) -> dict[str, Any]:
+    return {"row_id": number, "track_id": track, "is_empty": False, **columns}
+
+
+PART = 1 << 40
+CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str, Any]]]]] = {
+    "typed": [
+        (
+            "sentinels and spaces",
+            {"received": [{"instance_id": " 7.0 ", "artist_name": "empty_field", "track_name": "a\u00a0 b", "duration_ms": "-1", "tempo": "?", "key": " A# "}]},
+            [{"track_id": "7", "artist_name": None, "track_name": "a b", "duration_ms": None, "tempo": None, "key": "A#", "is_empty": False}],
+        ),
+        ("a tempo of 0 and a cell that is no number", {"received": [{"instance_id": "x", "tempo": "0.0", "energy": "loud"}]}, [{"track_id": "x", "tempo": None, "energy": None}]),
+        ("nothing but spaces", {"received": [{"instance_id": " ", "track_name": "  "}, {"quarantine_id": "q"}]}, [{"is_empty": True}, {"is_empty": True}]),
+        ("no id, but a name", {"received": [{"track_name": "x"}]}, [{"track_id": None, "is_empty": False}]),
+    ],
+    "judged": [
+        (
+            "a good row keeps no text, a broken one does",
+            {"received": [
+                {"instance_id": "1", "popularity": "1", "acousticness": "0", "danceability": "0", "energy": "0", "instrumentalness": "0", "key": "A",
+                 "liveness": "0", "loudness": "-5", "mode": "Minor", "speechiness": "0", "valence": "0", "duration_ms": "5000", "tempo": "100"},
+                {"instance_id": "2", "popularity": "1", "acousticness": "0", "danceability": "0", "energy": "7", "instrumentalness": "0", "key": "A",
+                 "liveness": "0", "loudness": "-5", "mode": "Minor", "speechiness": "0", "valence": "0", "duration_ms": "5000", "tempo": "100"},
+            ]},
+            [{"track_id": "1", "broken_rules": None, "received": None}, {"track_id": "2", "broken_rules": ["energy.maximum: must be at most 1"]}],
+        ),
+        ("an empty row breaks no rule", {"received": [{"track_name": " "}]}, [{"is_empty": True, "broken_rules": None}]),
+    ],
+    "superseded": [
+        (
+            "the last stands; the same is a duplicate, another contradicts",
+            {"landed": [landed(1, energy=0.5), landed(2, energy=0.7), landed(3, energy=0.7), landed(4, "b")]},
+            [{"row_id": 1, "contradicts": True}, {"row_id": 2, "contradicts": False}],
+        ),
+        ("the order is that of row ids, whatever the order of storage", {"landed": [landed(PART + 1, energy=0.5), landed(2, energy=0.7)]}, [{"row_id": 2, "contradicts": True}]),
+        ("broken and empty rows replace nothing", {"landed": [landed(1), landed(2, broken_rules=["x"]), landed(3, is_empty=True)]}, []),
+        ("two ids of quarantine do not make rows differ", {"landed": [landed(1, quarantine_id="p"), landed(2, quarantine_id="q")]}, [{"row_id": 1, "contradicts": False}]),
+    ],
+    "accepted": [
+        (
+            "one row a track, with the artist's key",
+            {"landed": [landed(1, artist_name="BEYONCÉ"), landed(2, artist_name="Beyoncé"), landed(3, "b", broken_rules=["x"]), landed(4, "c", artist_name="Straße")]},
+            [{"row_id": 2, "track_id": "a", "artist_key": "beyoncé"}, {"row_id": 4, "track_id": "c", "artist_key": "strasse"}],
+        ),
+    ],
+    "quarantined": [
+        (
+            "broken, contradicting and unparsed rows, each with file and number",
+            {
+                "run": [RUN], "parts": [{"ordinal": 0, "file": "a.csv"}, {"ordinal": 1, "file": "b.csv"}],
+                "landed": [landed(3, broken_rules=["energy.maximum: …"], received="{}"), landed(PART + 1, "b", energy=0.5), landed(PART + 2, "b")],
+                "unparsed": [{"row_id": PART + 5, "reason": "columns: …", "received": "1,2"}],
+            },
+            [
+                {"file": "a.csv", "row_number": 3, "track_id": "a", "reasons": ["energy.maximum: …"], "received": "{}"},
+                {"file": "b.csv", "row_number": 1, "track_id": "b", "reasons": ["instance_id.unique: a later row of the same track says something else"]},
+                {"file": "b.csv", "row_number": 5, "track_id": None, "reasons": ["row.columns: …"], "received": "1,2"},
+            ],
+        ),
+    ],
+    "catalogue_changes": [
+        (
+            "new and newer rows; a known label stays, the first date too",
+            {
+                "run": [RUN], "landed": [landed(1, energy=0.5), landed(2, "b", music_genre="Rock"), landed(3, "c")],
+                "tracks": [
+                    {"track_id": "a", "music_genre": "Jazz", "first_run_date": date(2026, 1, 1), "last_run_date": YESTERDAY},
+                    {"track_id": "c", "first_run_date": TODAY, "last_run_date": date(2026, 11, 23)},
+                ],
+            },
+            [
+                {"track_id": "a", "energy": 0.5, "music_genre": "Jazz", "first_run_date": date(2026, 1, 1), "last_run_date": TODAY},
+                {"track_id": "b", "music_genre": "Rock", "first_run_date": TODAY, "last_run_date": TODAY},
+            ],
+        ),
+    ],
+    "visible_tracks": [
+        ("known by the run date", {"run": [RUN], "tracks": [{"track_id": "a", "first_run_date": TODAY}, {"track_id": "b", "first_run_date": date(2026, 11, 23)}]}, [{"track_id": "a"}]),
+    ],
+    "profiles": [
+        (
+            "one row an artist, without regard to case; none for those without",
+            {"visible_tracks": [{"artist_name": "Ann", "popularity": 10, "duration_ms": 1000}, {"artist_name": "ANN", "popularity": 30}, {"popularity": 5}]},
+            [{"artist_key": "ann", "tracks": 2, "durations": 1, "tempos": 0, "duration_ms_median": 1000.0, "popularity_mean": 20.0, "popularity_variance": 100.0}],
+        ),
+    ],
+    "scorable": [
+        (
+            "the artist's median, else the bundle's",
+            {
+                "accepted": [{"row_id": 1, "artist_key": "ann"}, {"row_id": 2, "tempo": 100.0}, {"row_id": 3, "artist_key": "ann", "duration_ms": 5.0, "tempo": 9.0}],
+                "medians": [{"duration_ms": 7.0}], "profiles": [{"artist_key": "ann", "tracks": 2, "duration_ms_median": 3.0}],
+            },
+            [
+                {"row_id": 1, "duration_ms": 3.0, "artist_tracks": 2, "imputed": ["duration_ms", "tempo"]},
+                {"row_id": 2, "duration_ms": 7.0, "artist_tracks": 0, "imputed": ["duration_ms"]},
+                {"row_id": 3, "duration_ms": 5.0, "artist_tracks": 2, "imputed": []},
+            ],
+        ),
+    ],
+    "contextual": [
+        (
+            "zeros where nothing is known",
+            {"scorable": [{"row_id": 1, "artist_key": "ann"}, {"row_id": 2}], "profiles": [{"artist_key": "ann", "durations": 4, "energy_mean": 0.5}]},
+            [{"row_id": 1, "artist_durations": 4, "energy_mean": 0.5, "energy_variance": 0.0}, {"row_id": 2, "artist_durations": 0, "energy_mean": 0.0}],
+        ),
+    ],
+    "recent_dates": [
+        ("of this job, before this date, published", {"run": [RUN], "runs": RUNS}, [{"run_date": date(2026, 11, 20)}, {"run_date": YESTERDAY}]),
+        (
+            "at most seven",
+            {"run": [RUN], "runs": [{"run_date": date(2026, 10, day), "job": "nightly", "status": "published", "action": "score"} for day in range(1, 10)]},
+            [{"run_date": date(2026, 10, day)} for day in range(3, 10)],
+        ),
+    ],
+    "recent_deliveries": [
+        (
+            "the last run of each date",
+            {"run": [RUN], "runs": [*RUNS, RUNS[1] | {"run_id": "r1b", "received": 30, "finished_at": datetime(2026, 11, 21, 9)}]},
+            [{"run_date": date(2026, 11, 20), "received": 10}, {"run_date": YESTERDAY, "received": 30}],
+        ),
+    ],
+    "recent_drift": [
+        (
+            "against the bundle, of published runs of the job",
+            {"run": [RUN], "runs": RUNS, "drift": [
+                {"run_id": "r1", "run_date": YESTERDAY, "subject": "energy", "against": "bundle", "shares": [0.5, 0.5]},
+                {"run_id": "r1", "run_date": YESTERDAY, "subject": "energy", "against": "recent runs"},
+                {"run_id": "x1", "run_date": YESTERDAY, "subject": "energy", "against": "bundle"},
+            ]},
+            [{"run_date": YESTERDAY, "subject": "energy", "shares": [0.5, 0.5]}],
+        ),
+    ],
+    "earlier_runs": [("of the same job and date", {"run": [RUN], "runs": RUNS}, [{"run_id": "f2", "status": "refused", "action": "score"}])],
+    "earlier_predictions": [
+        (
+            "the newest one on a recent date",
+            {
+                "run": [RUN], "runs": RUNS, "accepted": [{"row_id": 1, "track_id": "a"}],
+                "predictions": [
+                    {"run_id": "r0", "run_date": date(2026, 11, 20), "track_id": "a", "genre": "Jazz", "model": "m", "model_version": "1"},
+                    {"run_id": "r1", "run_date": YESTERDAY, "track_id": "a", "genre": "Rock", "model": "m", "model_version": "2"},
+                    {"run_id": "r0", "run_date": date(2026, 1, 1), "track_id": "a", "genre": "Anime"},
+                    {"run_id": "r1", "run_date": YESTERDAY, "track_id": "b", "genre": "Rock"},
+                ],
+            },
+            [{"track_id": "a", "date_before": YESTERDAY, "genre_before": "Rock", "model_before": "m 2"}],
+        ),
+    ],
+    "run_predictions": [("of this run", {"run": [RUN], "predictions": [{"run_id": "r2", "track_id": "a"}, {"run_id": "r1", "track_id": "b"}]}, [{"track_id": "a"}])],
+    "run_flips": [("of this run", {"run": [RUN], "flips": [{"run_id": "r2", "track_id": "a"}, {"run_id": "r1", "track_id": "b"}]}, [{"track_id": "a"}])],
+    "run_drift": [("of this run", {"run": [RUN], "drift": [{"run_id": "r2", "subject": "a"}, {"run_id": "r1", "subject": "b"}]}, [{"subject": "a"}])],
+    "flipped": [
+        (
+            "another genre than before",
+            {
+                "run_predictions": [{"track_id": "a", "genre": "Rock"}, {"track_id": "b", "genre": "Jazz"}, {"track_id": "c", "genre": "Jazz"}],
+                "earlier_predictions": [{"track_id": "a", "genre_before": "Jazz"}, {"track_id": "b", "genre_before": "Jazz"}],
+            },
+            [{"track_id": "a", "genre": "Rock", "genre_before": "Jazz"}],
+        ),
+    ],
+    "rescorable": [
+        (
+            "the wanted tracks, with their own duration beside the imputed one",
+            {
+                "wanted": [{"track_id": "a"}], "accepted": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "b"}],
+                "contextual": [{"row_id": 1, "duration_ms": 3.0}, {"row_id": 2}],
+            },
+            [{"track_id": "a", "own_duration_ms": None, "duration_ms": 3.0}],
+        ),
+    ],
+}  # fmt: skip
+
+
+def test_every_step_has_cases() -> None:
+    assert set(CASES) == set(registry())
+
+
+@pytest.mark.parametrize(
+    ("step", "given", "expected"),
+    [
+        pytest.param(step, given, expected, id=f"{step}: {title}")
+        for step, cases in CASES.items()
+        for title, given, expected in cases
+    ],
+)
+def test_a_step(
+    database: Database, step: str, given: dict[str, list[dict[str, Any]]], expected: list[dict[str, Any]]
+) -> None:
+    relations(database, given).make(step)
+    found = database.dicts(f"FROM {step} ORDER BY ALL")
+    columns = list(dict.fromkeys(name for row in expected for name in row))
+    kept = [{name: _rounded(row[name]) for name in columns} for row in found]
+    wanted = [
+        {name: row.get(name, kept[i][name] if i < len(kept) else None) for name in columns}
+        for i, row in enumerate(expected)
+    ]
+    assert kept == wanted
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 5) if isinstance(value, float) else value

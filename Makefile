@@ -25,7 +25,7 @@ faults: $(DEV)/ready  ## each stage of a run x each fault, as a table (needs roo
 	$(DEV)/bin/pytest -m slow -s tests/test_faults.py
 
 fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader
-	$(DEV)/bin/pytest -m slow -n 2 -rP tests/test_fuzz.py
+	$(DEV)/bin/pytest -m slow -n 2 -rP tests/ingest/test_fuzz.py
 
 image-test: $(DEV)/ready  ## build the Dockerfile, run the image, its signals, a cron daemon (needs root)
 	$(DEV)/bin/pytest -m "image and not slow" tests/test_image.py

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import genrepipe as api
+from genrepipe import contracts
+from genrepipe.contracts import schemas
+from genrepipe.core import assets
 from genrepipe.synthetic import tracks as synthetic
-from tests.support import DATE, REAL
+from genrepipe.warehouse import steps
+from tests.support import DATE, REAL, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +27,22 @@ def real_tracks() -> Path:
     if not REAL.exists():
         pytest.skip(f"the real table is not here: {REAL} (set GENREPIPE_REAL_TRACKS)")
     return REAL
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of contracts, SQL and jobs that a test may change; what is read of them is forgotten before and after."""
+    folder = tmp_path / "shipped"
+    for name in ("contracts", "sql", "jobs"):
+        shutil.copytree(ROOT / name, folder / name)
+    caches = (assets.sql, contracts.load, contracts.versions, steps.registry, schemas.schema)
+    monkeypatch.setattr(assets, "shipped", lambda name: folder / name)
+    for cache in caches:
+        cache.cache_clear()
+    yield folder
+    monkeypatch.undo()
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.fixture(scope="session")

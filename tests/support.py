@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from genrepipe import contracts
 from genrepipe.core.resources import Plan
 from genrepipe.ingest import sources
 from genrepipe.pipeline import prepare
 from genrepipe.warehouse import queries, schema
 from genrepipe.warehouse.ledger import Run
-from genrepipe.warehouse.steps import Steps
+from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, Steps, registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -169,10 +170,10 @@ def relations(database: Database, given: dict[str, Iterable[dict[str, Any]]]) ->
 @cache
 def _columns(name: str) -> dict[str, str]:
     """Return names and types of a relation's columns, as a run on nothing has them."""
-    from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, registry
-
     with schema.open_memory(PLAN) as database:
         steps = Steps(database)
+        received = ", ".join(f'NULL::VARCHAR AS "{column}"' for column in contracts.load("source_tracks").table.columns)
+        steps.bind(PART, f"SELECT {received} LIMIT 0", kind="table")
         for source in INPUTS:
             steps.declare(source)
         for relation, step in ACCUMULATED.items():

@@ -11,7 +11,6 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,10 +20,6 @@ from tests.support import (
     ROOT,
     run,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_UNPACKED_BYTES = 2**34  # of one compressed file; some hundred million tracks
 CHUNK = 1 << 20
+# At a time of a zstd file: a chunk of the densest blocks becomes 128 MB, and each frame that ends copies the rest of its chunk.
+PACKED_CHUNK = 1 << 12
 # A quoted cell, which begins where a cell begins, or a line end.
 _RECORD_PARTS = re.compile(rb'(?:(?<=[\n\r,\t])|^)"(?:[^"]|"")*(?:"|$)|\r\n|\n|\r')
 
@@ -77,7 +79,7 @@ def _zstd_frames(file: BinaryIO) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor(max_window_size=2**31)
     frame = decompressor.decompressobj()
     begun, kept = False, b""
-    while chunk := kept or file.read(CHUNK):
+    while chunk := kept or file.read(PACKED_CHUNK):
         kept = b""
         content = frame.decompress(chunk)
         begun = True

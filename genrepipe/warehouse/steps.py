@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from genrepipe import contracts
 from genrepipe.contracts.rules import row_rules
 from genrepipe.core import assets
-from genrepipe.core.quoting import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 Scope = Literal["row", "track", "artist", "run"]
 PHASES = ("land", "catalogue", "features", "quality")
-# The relations that code binds, and their columns; what a part of the source is read from has those of its contract.
+# The relations that code binds, and their columns.
 INPUTS: dict[str, str] = {
     "run": "run_id VARCHAR, run_date DATE, job VARCHAR, started_at TIMESTAMP",
     "parts": "ordinal BIGINT, file VARCHAR",
@@ -47,9 +46,9 @@ INPUTS: dict[str, str] = {
     ),
     "medians": "duration_ms FLOAT",
     "wanted": "track_id VARCHAR",
-    "received": ", ".join(f"{identifier(name)} VARCHAR" for name in contracts.load("source_tracks").table.columns),
 }
-# Relations whose rows come part by part from another step.
+# The relation that each part of the source is bound to in turn, and the one that collects the rows made of it.
+PART = "received"
 ACCUMULATED = {"landed": "judged"}
 # Values of the placeholders in a step's SQL.
 PLACEHOLDERS: dict[str, Callable[[], Mapping[str, str]]] = {

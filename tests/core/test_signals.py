@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_a_signal_just_before_a_wait_ends_the_wait() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +16,6 @@ from tests.support import (
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -23,10 +23,6 @@ from tests.support import (
     ROOT,
     ask,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 JOBS = ROOT / "jobs"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -17,9 +16,6 @@ from tests.support import (
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from genrepipe.core.errors import (
     ConfigurationError,
@@ -153,3 +156,82 @@ def test_a_job_file_that_yaml_cannot_read_is_explained(tmp_path: Path, text: str
     result = run("run", tmp_path / "j.yaml")
     assert result.code == 78
     assert "is not YAML" in result.error
+
+
+VALUES: dict[str, Any] = {
+    "source": "other.csv", "encoding": "latin-1", "map": {"energy": "Energy"}, "name": "other", "warehouse": "o.duckdb",
+    "run_date": "2026-11-19", "model": "all-features", "bundles": "folder", "shadow": "lda-3d",
+    "limits": {"flipped_percent": 3.0}, "keep_days": 7, "force": True, "dry_run": True, "metrics_file": "m.prom",
+    "lineage_file": "l.json", "result_file": "r.json", "ping_start": "http://a/s", "ping_success": "http://a/o",
+    "ping_failure": "http://a/f",
+}  # fmt: skip
+KEYS = [key for key in requests.ScoreRequest.model_fields if key not in requests.NOT_JOB_KEYS]
+
+
+def shown(settings: list[dict[str, Any]], key: str) -> Any:
+    (line,) = (line for line in settings if line["key"] == key)
+    return line["value"]
+
+
+def as_flags(key: str, value: Any) -> list[str]:
+    flag = requests.flag_of(requests.ScoreRequest, key).name
+    if value is True:
+        return [flag]
+    return [flag, *(f"{k}={v}" for k, v in value.items())] if isinstance(value, dict) else [flag, str(value)]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_works_as_a_flag_a_variable_a_mounted_file_and_in_a_job_file(tmp_path: Path, key: str) -> None:
+    value = VALUES[key]
+    keys = {"job": "score", "name": "n", "source": "a.csv", "warehouse": "w.duckdb"}
+    plain, set_ = tmp_path / "plain.yaml", tmp_path / "set.yaml"
+    plain.write_text(yaml.safe_dump(keys))
+    set_.write_text(yaml.safe_dump(keys | {key: value}))
+    text = value if isinstance(value, str) else yaml.safe_dump(value).removesuffix("...\n").strip()
+    (tmp_path / "mounted").write_text(f"{text}\n")
+    variable = f"GENREPIPE_{key.upper()}"
+    want = [value] if key == "source" else value
+    secret = key in requests.ScoreRequest.secrets
+    for words, environment in (
+        ((set_,), {}),
+        ((plain, *as_flags(key, value)), {}),
+        ((plain,), {variable: text}),
+        ((plain,), {f"{variable}_FILE": str(tmp_path / "mounted")}),
+    ):
+        found = run("config", "show", *words, "--output", "json", **environment)
+        assert found.code == 0, found.err
+        assert shown(found.json["settings"], key) == ("(set, not shown)" if secret else want), words
+
+
+def test_score_and_run_have_the_same_flags() -> None:
+    for command in ("score", "run"):
+        text = run(command, "--help").out
+        for key in KEYS:
+            if (command, key) != ("score", "source"):
+                assert requests.flag_of(requests.ScoreRequest, key).name in text, (command, key)
+
+
+def test_score_takes_everything_from_mounted_files(tmp_path: Path) -> None:
+    source, secret = write_csv(tmp_path / "t.csv", tracks(4)), tmp_path / "warehouse"
+    secret.write_text(str(tmp_path / "w.duckdb"))
+    (tmp_path / "source").write_text(str(source))
+    environment = {"GENREPIPE_WAREHOUSE_FILE": str(secret), "GENREPIPE_SOURCE_FILE": str(tmp_path / "source")}
+    result = run("score", "--output", "json", GENREPIPE_NAME="mine", **environment)
+    assert (result.code, result.json["predicted"]) == (0, 4), result.err
+    assert (
+        run("score").error
+        == "genrepipe: error: source is not given. Name it, or set GENREPIPE_SOURCE in the environment"
+    )
+
+
+@pytest.mark.parametrize("kind", ["score", "train"])
+def test_the_json_schema_accepts_the_job_that_ships_and_refuses_others(kind: str) -> None:
+    schema = run("config", "schema", kind).json
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    name = {"score": "score_nightly", "train": "train_weekly"}[kind]
+    job = yaml.safe_load((ROOT / "jobs" / f"{name}.yaml").read_text())
+    assert list(validator.iter_errors({key: value for key, value in job.items() if value is not None})) == []
+    assert not validator.is_valid(job | {"warehose": "w"})
+    assert not validator.is_valid({key: value for key, value in job.items() if key != "job"})
+    assert all(field.get("description") for field in schema["properties"].values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
@@ -35,9 +34,6 @@ from tests.support import (
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture

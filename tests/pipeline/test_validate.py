@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.support import (
     run,
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_validate_stops_where_a_run_would(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -15,9 +14,6 @@ from tests.support import (
     run,
     score,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_a_run_is_scored_again_and_told_apart(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import shutil
 import time
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -29,9 +29,6 @@ from tests.support import (
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_the_evidence_of_a_refused_run_can_be_read(tmp_path: Path) -> None:

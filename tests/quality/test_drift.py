@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,10 +14,6 @@ from tests.support import (
     ask,
     score,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 FREE = ("--limit", "flipped_percent=100")
 

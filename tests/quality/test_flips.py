@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pytest
@@ -17,10 +17,6 @@ from tests.support import (
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
-
 
 CLASSICAL = {"energy": "0.02", "acousticness": "0.99", "instrumentalness": "0.9", "popularity": "20", "loudness": "-28"}
 

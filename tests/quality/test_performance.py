@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrepipe.quality import performance
-
-if TYPE_CHECKING:
-    pass
 
 
 @settings(deadline=None, max_examples=40)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from genrepipe.synthetic import tracks as samples
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_the_sample_is_deterministic_and_as_messy_as_the_facts_say() -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import duckdb
 import pytest
@@ -27,9 +27,6 @@ from tests.support import (
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.fixture

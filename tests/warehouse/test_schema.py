@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
@@ -17,12 +17,10 @@ from tests.support import (
     ask,
     run,
     score,
+    track,
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def test_a_warehouse_of_an_older_layout_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -120,3 +118,63 @@ def test_views_and_their_columns_are_described(scored: Path) -> None:
         scored, f"SELECT table_name, column_name, comment FROM duckdb_columns() WHERE table_name IN ({names})"
     )
     assert [row for row in columns if not row["comment"]] == []
+
+
+LAYOUT_4 = Path(__file__).parent.parent / "data" / "layout-4"
+
+
+@pytest.fixture
+def layout_4(tmp_path: Path) -> Path:
+    """A warehouse as an earlier version wrote it: two published nights, a shadow, flips, and a refused night."""
+    warehouse = tmp_path / "w.duckdb"
+    with duckdb.connect(warehouse) as connection:
+        connection.execute((LAYOUT_4 / "schema.sql").read_text())
+        for path in LAYOUT_4.glob("*.parquet"):
+            connection.execute(f"COPY {path.stem} FROM '{path}'")
+    return warehouse
+
+
+def test_a_warehouse_of_layout_4_goes_on(tmp_path: Path, layout_4: Path) -> None:
+    """History stays, the next night compares with it, and what people query is renewed."""
+    tables = ("predictions", "flips", "drift", "quarantine", "shadow_predictions", "runs", "checks", "bundles")
+    before = {table: ask(layout_4, f"FROM {table} ORDER BY ALL") for table in tables}
+    rows = [*tracks(30, energy="0.9"), track(40), track(32, artist_name="BEYONCÉ"), track(33, artist_name="Beyoncé")]
+    result = score(write_csv(tmp_path / "t.csv", rows), layout_4, "2026-11-22", "--limit", "flipped_percent=100")
+    assert (result["predicted"], result["flips"]) == (33, 31)
+    for table in set(tables) - {"bundles", "quarantine"}:
+        old = ask(layout_4, f"FROM {table} WHERE run_date < '2026-11-22' ORDER BY ALL")
+        assert old == [row for row in before[table] if row["run_date"] < "2026-11-22"], table
+    causes = ask(layout_4, "SELECT cause, track_id FROM flips WHERE run_date = '2026-11-22'")
+    assert {row["track_id"]: row["cause"] for row in causes if row["cause"] != "input"} == {"40": "artist context"}
+    assert ask(layout_4, "SELECT layout_version FROM layout") == [{"layout_version": schema.LAYOUT_VERSION}]
+    statuses = ask(layout_4, "SELECT status FROM runs ORDER BY started_at")
+    assert [row["status"] for row in statuses] == ["published", "published", "refused", "published"]
+
+
+@pytest.mark.parametrize(
+    "words", [("labels", "{labels}"), ("rollback",), ("score", "{labels}", "--limit=flipped_percent=100")]
+)
+def test_every_command_that_writes_brings_an_older_layout_up_to_date(
+    tmp_path: Path, layout_4: Path, words: tuple[str, ...]
+) -> None:
+    shutil.copy(layout_4, f"{layout_4}.previous")
+    with duckdb.connect(f"{layout_4}.previous") as connection:
+        connection.execute("DELETE FROM runs WHERE run_date > '2026-11-20'")
+    labels = write_csv(tmp_path / "labels.csv", tracks(30))
+    result = run(*(word.format(labels=labels) for word in words), "--warehouse", layout_4)
+    assert result.code == 0, result.err
+    assert ask(layout_4, "SELECT layout_version FROM layout") == [{"layout_version": schema.LAYOUT_VERSION}]
+    assert len(ask(layout_4, "FROM artist_profiles")) >= 2
+    assert ask(layout_4, "FROM explain_track('1')") != []
+
+
+def test_an_artist_is_explained_as_the_profiles_know_him(tmp_path: Path) -> None:
+    """Folded alike, whatever the case: 'ß' and 'SS' too."""
+    warehouse = tmp_path / "w.duckdb"
+    rows = [track(1, artist_name="Straße", energy="0.2"), track(2, artist_name="STRASSE", energy="0.8")]
+    score(write_csv(tmp_path / "t.csv", rows), warehouse)
+    (energy,) = ask(warehouse, "SELECT artist_mean FROM explain_track('1') WHERE name = 'energy'")
+    assert energy["artist_mean"] == pytest.approx(0.5)
+    assert ask(warehouse, "SELECT tracks FROM artist_profiles WHERE artist_key = artist_key_of('strasse')") == [
+        {"tracks": 2}
+    ]

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,12 +31,10 @@ from tests.support import (
     run_of,
     run_until,
     score,
+    track,
     tracks,
     write_csv,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -161,3 +158,83 @@ def test_the_ledger_and_the_exit_code_agree_on_what_ended_a_run(error: Exception
     told = failure_columns(error)
     assert (told["status"], told["exit_code"], as_genrepipe_error(error).exit_code) == ("failed", code, code)
     assert words in told["error"]
+
+
+NOTE = {
+    "run_id": "20261119T021500.000000Z-aaaaaa", "job": "score", "run_date": "2026-11-19", "action": "score",
+    "started_at": "2026-11-19T02:15:00", "pid": 1, "host": "elsewhere",
+}  # fmt: skip
+
+
+def killed(warehouse: Path) -> list[dict[str, object]]:
+    return ask(warehouse, "SELECT run_id, status FROM runs WHERE status = 'killed'")
+
+
+@pytest.mark.parametrize("command", ["score", "recognised", "replay", "labels", "rollback"])
+def test_the_next_command_of_any_kind_records_a_killed_run(tmp_path: Path, command: str) -> None:
+    """A killed run leaves its identity in the lock file, and cannot say more."""
+    warehouse, fixes = tmp_path / "w.duckdb", tmp_path / "fixes.csv"
+    source = write_csv(tmp_path / "t.csv", [*tracks(40), track(41, energy="7")])
+    score(source, warehouse, "2026-11-18")
+    score(source, warehouse)
+    assert run("quarantine", "export", "--run-date", DAY, "--out", fixes, "--warehouse", warehouse).code == 0
+    labels = write_csv(tmp_path / "l.csv", [{"instance_id": "1", "music_genre": "Rock"}])
+    generations.beside(warehouse, "lock").write_text(json.dumps(NOTE))
+    words = {
+        "score": ("score", source, "--run-date", "2026-11-21"),
+        "recognised": ("score", source, "--run-date", DAY),
+        "replay": ("quarantine", "replay", fixes, "--run-date", DAY),
+        "labels": ("labels", labels),
+        "rollback": ("rollback",),
+    }[command]
+    result = run(*words, "--warehouse", warehouse)
+    assert result.code == 0, result.err
+    assert killed(warehouse) == [{"run_id": NOTE["run_id"], "status": "killed"}]
+    assert files(warehouse) == {"w.duckdb", "w.duckdb.previous"}
+
+
+@pytest.mark.parametrize(
+    "words", [("score", "none.csv"), ("score", "{source}", "--limit", "nothing=1"), ("labels", "none.csv")]
+)
+def test_a_command_that_fails_before_it_writes_leaves_the_note_to_the_next(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(5))
+    score(source, warehouse)
+    generations.beside(warehouse, "lock").write_text(json.dumps(NOTE))
+    assert run(*(word.format(source=source) for word in words), "--warehouse", warehouse).code != 0
+    assert killed(warehouse) == []
+    score(source, warehouse, "2026-11-21")
+    assert len(killed(warehouse)) == 1
+
+
+def test_a_recognised_run_after_a_kill_leaves_the_generation_to_go_back_to(tmp_path: Path) -> None:
+    warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(5))
+    first = score(source, warehouse, "2026-11-18")
+    score(source, warehouse)
+    generations.beside(warehouse, "lock").write_text(json.dumps(NOTE))
+    assert score(source, warehouse)["status"] == "already published"
+    back = run("rollback", "--warehouse", warehouse, "--output", "json").json
+    assert back["to"]["run_id"] == first["run_id"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "7", '{"run_id": 1}', '{"unrecorded": [1, {}]}', "{" * 50, "\x00\xff"]
+)
+def test_a_lock_file_of_anything_else_is_no_note(tmp_path: Path, text: str) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    generations.beside(warehouse, "lock").write_text(text, encoding="latin-1")
+    score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse)
+    assert len(ask(warehouse, "FROM runs")) == 1
+    assert files(warehouse) == {"w.duckdb"}
+
+
+def test_labels_that_cannot_be_read_are_in_the_ledger_and_change_nothing(tmp_path: Path) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse)
+    before = ask(warehouse, "FROM tracks ORDER BY track_id")
+    (tmp_path / "l.csv").write_text("instance_id,music_genre\n1,Polka\n")
+    assert run("labels", tmp_path / "l.csv", "--warehouse", warehouse).code == 65
+    assert ask(warehouse, "FROM tracks ORDER BY track_id") == before
+    (line,) = ask(warehouse, "FROM runs WHERE action = 'labels'")
+    assert (line["status"], line["exit_code"]) == ("refused", 65)

@@ -11,7 +11,7 @@ from genrepipe import contracts
 from genrepipe.core import assets
 from genrepipe.quality import MONITORS
 from genrepipe.warehouse import schema, steps
-from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, Steps, header, names, referenced_tables, registry
+from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, Steps, header, names, referenced_tables, registry
 from tests.support import PLAN, relations
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_every_relation_has_one_origin(database: Database) -> None:
     """An input, a step and a table of the warehouse never share a name, and nothing is read that has none."""
     tables = {name for (name,) in database.rows("SELECT table_name FROM duckdb_tables() WHERE NOT temporary")}
     views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
-    origins = [*tables, *views, *INPUTS, *ACCUMULATED, *registry()]
+    origins = [*tables, *views, *INPUTS, PART, *ACCUMULATED, *registry()]
     assert len(origins) == len(set(origins))
     declared = {name for path in readers() for name in names(header(path.read_text(encoding="utf-8")))}
     assert declared - set(origins) == set()
@@ -149,7 +149,7 @@ def landed(number: int, track: str | None = "a", **columns: Any) -> dict[str, An
     return {"row_id": number, "track_id": track, "is_empty": False, **columns}
 
 
-PART = 1 << 40
+SECOND = 1 << 40
 CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str, Any]]]]] = {
     "typed": [
         (
@@ -180,7 +180,7 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             {"landed": [landed(1, energy=0.5), landed(2, energy=0.7), landed(3, energy=0.7), landed(4, "b")]},
             [{"row_id": 1, "contradicts": True}, {"row_id": 2, "contradicts": False}],
         ),
-        ("the order is that of row ids, whatever the order of storage", {"landed": [landed(PART + 1, energy=0.5), landed(2, energy=0.7)]}, [{"row_id": 2, "contradicts": True}]),
+        ("the order is that of row ids, whatever the order of storage", {"landed": [landed(SECOND + 1, energy=0.5), landed(2, energy=0.7)]}, [{"row_id": 2, "contradicts": True}]),
         ("broken and empty rows replace nothing", {"landed": [landed(1), landed(2, broken_rules=["x"]), landed(3, is_empty=True)]}, []),
         ("two ids of quarantine do not make rows differ", {"landed": [landed(1, quarantine_id="p"), landed(2, quarantine_id="q")]}, [{"row_id": 1, "contradicts": False}]),
     ],
@@ -196,8 +196,8 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             "broken, contradicting and unparsed rows, each with file and number",
             {
                 "run": [RUN], "parts": [{"ordinal": 0, "file": "a.csv"}, {"ordinal": 1, "file": "b.csv"}],
-                "landed": [landed(3, broken_rules=["energy.maximum: …"], received="{}"), landed(PART + 1, "b", energy=0.5), landed(PART + 2, "b")],
-                "unparsed": [{"row_id": PART + 5, "reason": "columns: …", "received": "1,2"}],
+                "landed": [landed(3, broken_rules=["energy.maximum: …"], received="{}"), landed(SECOND + 1, "b", energy=0.5), landed(SECOND + 2, "b")],
+                "unparsed": [{"row_id": SECOND + 5, "reason": "columns: …", "received": "1,2"}],
             },
             [
                 {"file": "a.csv", "row_number": 3, "track_id": "a", "reasons": ["energy.maximum: …"], "received": "{}"},

@@ -1,10 +1,10 @@
-# The words of the house. `make score` and `make test` are all that a newcomer needs.
+# `make score` and `make test` are all that a newcomer needs.
 PYTHON ?= python3
 SCORE := .venv
 DEV := .venv-dev
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: score test proofs faults fuzz soak image-test bench facts bundles constraints clean
+.PHONY: docs score test proofs faults fuzz soak image-test bench facts bundles constraints clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -19,16 +19,16 @@ test: $(DEV)/ready  ## lint, types, architecture, tests
 	$(DEV)/bin/pytest -n 2
 
 proofs: $(DEV)/ready  ## minutes: retrain on the real table, lint contracts, install every Python
-	$(DEV)/bin/pytest -m slow --ignore tests/test_faults.py --ignore tests/test_fuzz.py
+	$(DEV)/bin/pytest -m slow --ignore tests/pipeline/test_faults.py --ignore tests/ingest/test_fuzz.py
 
 faults: $(DEV)/ready  ## each stage of a run x each fault, as a table (needs root for a tmpfs)
-	$(DEV)/bin/pytest -m slow -s tests/test_faults.py
+	$(DEV)/bin/pytest -m slow -s tests/pipeline/test_faults.py
 
 fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader
 	$(DEV)/bin/pytest -m slow -n 2 -rP tests/ingest/test_fuzz.py
 
 image-test: $(DEV)/ready  ## build the Dockerfile, run the image, its signals, a cron daemon (needs root)
-	$(DEV)/bin/pytest -m "image and not slow" tests/test_image.py
+	$(DEV)/bin/pytest -m "image and not slow" tests/jobs/test_image.py
 
 soak: $(DEV)/ready  ## 200 runs in a row with readers polling; leaves soak.csv and soak.png
 	$(DEV)/bin/python -m tests.soak
@@ -39,10 +39,13 @@ bench: $(DEV)/ready  ## 2 million rows beside what DuckDB alone takes
 facts: $(DEV)/ready  ## measure the sample generator's facts again: make facts TRACKS=tracks.csv
 	$(DEV)/bin/python -m genrepipe.training.facts $(TRACKS)
 
+docs: $(DEV)/ready  ## write the tables and the flow in README.md and docs/ anew
+	$(DEV)/bin/python -m tests.docs
+
 bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=tracks.csv
 	$(DEV)/bin/genrepipe train $(TRACKS) --out genrepipe/pretrained
 
-constraints:  ## choose versions anew, without a lock file's addresses
+constraints:  ## choose versions anew, without the addresses of a lock file
 	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
 	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,cloud,lineage,dev]"
 	.venv-pin/bin/python -m pip freeze --exclude-editable \
@@ -50,7 +53,7 @@ constraints:  ## choose versions anew, without a lock file's addresses
 	.venv-pin/bin/python constraints/hashed.py
 	rm -rf .venv-pin
 
-clean:  ## forget environments, sample and warehouse
+clean:  ## remove environments, sample and warehouse
 	rm -rf $(SCORE) $(DEV) sample.csv warehouse.duckdb
 
 $(SCORE)/ready: pyproject.toml constraints/all.txt

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.conftest import REAL
+from tests.support import REAL
 
 ROWS = 2_000_000
 ROUNDS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,7 +15,7 @@ from genrepipe.contracts import schemas
 from genrepipe.core import assets
 from genrepipe.synthetic import tracks as synthetic
 from genrepipe.warehouse import steps
-from tests.support import DATE, REAL, ROOT
+from tests.support import DATE, REAL, ROOT, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,22 +65,6 @@ def scored(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     warehouse = tmp_path_factory.mktemp("scored") / "warehouse.duckdb"
     api.score(sample, warehouse, run_date=DATE)
     return warehouse
-
-
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "some-key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1"}
-
-
-class Store:
-    """A bucket named music, what the environment must say to reach it, and a folder of temporary files of its own."""
-
-    def __init__(self, endpoint: str, client: Any, folder: Path) -> None:
-        self.client, self.folder = client, folder
-        self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "TMPDIR": str(folder)}
-
-    def put(self, key: str, content: bytes | Path) -> str:
-        body = content.read_bytes() if hasattr(content, "read_bytes") else content
-        self.client.put_object(Bucket="music", Key=key, Body=body)
-        return f"s3://music/{key}"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 import altair
 import polars as pl
 
-from genrepipe.pipeline import score as jobs
+import genrepipe
 from genrepipe.synthetic import tracks as samples
 
 NIGHTS, SETTLED = 200, 140  # the catalogue grows every night but the last ones, in which a leak would show
@@ -56,11 +56,11 @@ def main() -> None:
             catalogue.head(FIRST + GROWTH * min(night, NIGHTS - SETTLED)).write_parquet(source)
             day = (date(2026, 1, 1) + timedelta(days=night)).isoformat()
             began = time.perf_counter()
-            result = jobs.score(jobs.ScoreRequest((str(source),), warehouse, day, keep_days=KEEP_DAYS))
+            result = genrepipe.score(source, warehouse, run_date=day, keep_days=KEEP_DAYS)
             lines.append(
                 {
                     "night": night,
-                    "tracks": result["predicted"],
+                    "tracks": result.predicted,
                     "seconds": time.perf_counter() - began,
                     "resident MB": resident_mb(),
                     "warehouse MB": warehouse.stat().st_size / 2**20,

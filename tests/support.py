@@ -239,3 +239,19 @@ def refuse(warehouse: Path, source: Path, *more: object, day: str = DAY) -> tupl
     assert ask(warehouse, f"FROM predictions WHERE run_date = '{day}'") == []
     assert line["received"] == line["withheld"] + line["quarantined"] + line["duplicates"] + line["empty"]
     return result.code, failed
+
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "some-key", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_REGION": "us-east-1"}
+
+
+class Store:
+    """A bucket named music, what the environment must say to reach it, and a folder of temporary files of its own."""
+
+    def __init__(self, endpoint: str, client: Any, folder: Path) -> None:
+        self.client, self.folder = client, folder
+        self.environment = CREDENTIALS | {"AWS_ENDPOINT_URL": endpoint, "TMPDIR": str(folder)}
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        body = content.read_bytes() if hasattr(content, "read_bytes") else content
+        self.client.put_object(Bucket="music", Key=key, Body=body)
+        return f"s3://music/{key}"

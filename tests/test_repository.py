@@ -16,6 +16,7 @@ import pytest
 
 from genrepipe.core import errors
 from genrepipe.model import bundle as bundles
+from tests import docs
 from tests.support import (
     ROOT,
     run,
@@ -36,6 +37,24 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
             continue
         result = run(*words, cwd=tmp_path)
         assert result.code == 0, (command, result.err)
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(sample, "sample.csv")
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+
+
+def test_the_docs_are_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``make docs`` would change nothing."""
+    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    assert docs.flow() in architecture
+    assert docs.steps_table() in architecture
+    assert docs.table() in README
+    assert docs.runbook() in README
 
 
 def test_the_table_of_models_in_the_readme_is_what_the_manifests_say() -> None:

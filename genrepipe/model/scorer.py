@@ -7,10 +7,15 @@ path: with that, a row has the same answer in any batch. Blocks run in parallel 
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+os.environ["ORT_DISABLE_TELEMETRY"] = (
+    "1"  # read when onnxruntime is imported; a program that uses the API has not set it
+)
 import onnxruntime
 
 from genrepipe.core.errors import BundleBroken

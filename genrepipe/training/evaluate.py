@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.linear_model import LinearRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
 from genrepipe.model import features
 from genrepipe.model.features import CONTEXT, LABELS
@@ -89,8 +90,9 @@ class _Worker:
 
 
 def deterministic() -> None:
-    """Make torch give the same weights on any number of cores."""
+    """Make torch give the same weights on any number of cores, and scikit-learn's trees use one thread."""
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="openmp")
     torch.use_deterministic_algorithms(True)
 
 

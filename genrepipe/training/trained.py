@@ -41,8 +41,8 @@ def load(
     SourceShapeError
         The source has too few labelled tracks.
     """
-    found = bundle.load(model)
-    recipe = recipes.of_bundle(found)
+    loaded = bundle.load(model)
+    recipe = recipes.of_bundle(loaded)
     features.prepare(recipe.inputs)
     evaluate.deterministic()
-    return Trained(found, recipe, dataset.read(source, encoding, mapping))
+    return Trained(loaded, recipe, dataset.read(source, encoding, mapping))

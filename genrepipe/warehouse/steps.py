@@ -18,6 +18,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -62,13 +63,14 @@ PLACEHOLDERS: dict[str, Callable[[], Mapping[str, str]]] = {
 class Step:
     """One SELECT.
 
-    ``scope`` says which rows must be together for the answer to be right: each row stands alone, all rows of a track,
+    ``feeds`` are the tables of the warehouse into which code writes what is made of it. ``scope`` says which rows must be together for the answer to be right: each row stands alone, all rows of a track,
     all tracks of an artist, or the whole run.
     """
 
     name: str
     description: str
     reads: tuple[str, ...]
+    feeds: tuple[str, ...]
     kind: Literal["view", "table"]
     scope: Scope
     phase: str
@@ -88,7 +90,7 @@ def header(text: str) -> dict[str, str]:
     lines = list(takewhile(lambda line: line.startswith("--"), text.splitlines()))
     declared = {"description": lines[0].removeprefix("--").strip()} if lines else {}
     for line in lines[1:]:
-        if found := re.match(r"-- (reads|makes|scope|parameters): (.+)$", line):
+        if found := re.match(r"-- (reads|makes|feeds|scope|parameters): (.+)$", line):
             declared[found[1]] = found[2]
     return declared
 
@@ -106,16 +108,19 @@ def _read(path: Path) -> Step:
         msg = f"{path} must declare 'makes: {path.stem} (view)' or '(table)', and a scope"
         raise ValueError(msg)
     return Step(
-        makes[1], declared["description"], names(declared), cast("Any", makes[2]), cast("Any", declared["scope"]),
+        makes[1], declared["description"], names(declared), names(declared, "feeds"), cast("Any", makes[2]), cast("Any", declared["scope"]),
         path.parent.name, text,
     )  # fmt: skip
 
 
 @cache
 def registry() -> dict[str, Step]:
-    """Return the steps of ``sql/`` by name, phase by phase."""
+    """Return the steps of ``sql/`` by name, phase by phase, each after those that it reads."""
     folder = assets.shipped("sql")
-    return {step.name: step for phase in PHASES for step in map(_read, sorted((folder / phase).glob("*.sql")))}
+    steps = {path.stem: _read(path) for phase in PHASES for path in sorted((folder / phase).glob("*.sql"))}
+    order = TopologicalSorter({name: [ACCUMULATED.get(r, r) for r in step.reads] for name, step in steps.items()})
+    ordered = [steps[name] for name in order.static_order() if name in steps]
+    return {step.name: step for step in sorted(ordered, key=lambda step: PHASES.index(step.phase))}
 
 
 def referenced_tables(database: Database, sql: str) -> set[str]:

@@ -1,6 +1,7 @@
 -- The accepted rows as the catalogue keeps them.
 -- reads: accepted, run, tracks
 -- makes: catalogue_changes (table)
+-- feeds: tracks
 -- scope: track
 -- An older run date does not overwrite newer rows, and a source without labels does not remove labels that are known.
 SELECT

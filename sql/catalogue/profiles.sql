@@ -1,6 +1,7 @@
 -- Aggregates of each artist's visible tracks. No label enters.
 -- reads: visible_tracks
 -- makes: profiles (table)
+-- feeds: artist_profiles
 -- scope: artist
 WITH unskewed AS (
     SELECT

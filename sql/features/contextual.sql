@@ -1,6 +1,7 @@
 -- Scorable tracks beside the aggregates of their artist's visible tracks; 0 where there are none.
 -- reads: scorable, profiles
 -- makes: contextual (view)
+-- feeds: predictions
 -- scope: artist
 SELECT
     scorable.*,

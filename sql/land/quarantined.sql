@@ -1,6 +1,7 @@
 -- Rows that are kept out, whole, with every reason: parse failures, broken rules, contradictions.
 -- reads: landed, superseded, unparsed, parts, run
 -- makes: quarantined (view)
+-- feeds: quarantine
 -- scope: track
 WITH kept_out AS (
     SELECT

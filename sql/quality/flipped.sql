@@ -1,6 +1,7 @@
 -- Tracks whose genre differs from their newest earlier prediction.
 -- reads: run_predictions, earlier_predictions
 -- makes: flipped (table)
+-- feeds: flips
 -- scope: track
 SELECT
     track_id,

@@ -19,6 +19,7 @@ from croniter import croniter
 
 from genrepipe.core import errors
 from genrepipe.pipeline import requests
+from tests import docs
 from tests.support import (
     ROOT,
     ask,
@@ -45,7 +46,7 @@ def test_the_table_of_exit_codes_is_the_error_trees() -> None:
 
 
 def test_the_runbook_in_the_readme_is_the_table() -> None:
-    assert runbook() in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert docs.runbook() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("row", [row for row in CODES if row["look"]], ids=lambda row: str(row["code"]))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +15,9 @@ import pytest
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
 from genrepipe.model.scorer import BLOCK, Scorer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SHIPPED = sorted(bundles.available())
 Matrix = npt.NDArray[np.float32]
@@ -72,3 +79,11 @@ def test_one_row_and_many_rows_and_none_are_scored() -> None:
     assert np.abs(whole.sum(1) - 1).max() < 1e-5
     assert scorer.probabilities(matrix[:1]).shape == (1, 10)
     assert scorer.probabilities(matrix[:0]).shape == (0, 10)
+
+
+def test_onnxruntime_reports_nothing_whoever_loads_it(tmp_path: Path) -> None:
+    """Its telemetry is on by default, and leaves a session file among the temporary ones."""
+    program = "from genrepipe.model import bundle, scorer; scorer.Scorer(bundle.load('lda-2d'))"
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"} | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    assert list(tmp_path.iterdir()) == []

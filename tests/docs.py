@@ -1,4 +1,4 @@
-"""Write the tables of models and of exit codes into the README, from where they are kept: python -m tests.readme_tables."""
+"""Write what the docs have of the code: the tables of models and of exit codes, and the flow. ``make docs``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import re
 import yaml
 
 from genrepipe.model import bundle as bundles
-from tests.conftest import ROOT
+from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, registry
+from tests.support import ROOT
 
 STUDY = {
     "all-features": "0.93 / 58 %", "lda-3d": "0.91 / 50 %", "lda-2d": "0.88 / 42 %", "gradient-boosting": "0.89 / 49 %",
@@ -55,9 +56,47 @@ def runbook() -> str:
     return "\n".join(lines)
 
 
+def flow() -> str:
+    """Return the steps and the relations between them as a Mermaid flowchart, a box for each phase.
+
+    The relation ``run``, which most steps read, is left out.
+    """
+    lines = ["flowchart TB"]
+    for phase in dict.fromkeys(step.phase for step in registry().values()):
+        lines.append(f"  subgraph {phase}")
+        lines += [f"    {step.name}" for step in registry().values() if step.phase == phase]
+        lines += [f"    {name}" for name, made in ACCUMULATED.items() if registry()[made].phase == phase]
+        lines.append("  end")
+    for step in registry().values():
+        for name in step.reads:
+            if name in INPUTS or name == PART:
+                origin = f"{name}([{name}])"  # bound by code
+            else:
+                origin = name if name in registry() or name in ACCUMULATED else f"{name}[({name})]"
+            if name != "run":
+                lines.append(f"  {origin} --> {step.name}")
+        lines += [f"  {step.name} -.-> {table}[({table})]" for table in step.feeds]
+    lines += [f"  {made} --> {name}" for name, made in ACCUMULATED.items()]
+    return "\n".join(lines)
+
+
+def steps_table() -> str:
+    """Return the steps as a Markdown table, phase by phase."""
+    lines = ["| step | reads | scope | makes |", "|---|---|---|---|"]
+    for step in registry().values():
+        reads = ", ".join(f"`{name}`" for name in step.reads)
+        lines.append(f"| `{step.phase}/{step.name}` | {reads} | {step.scope} | {step.description} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
     for head, written in ((r"\| bundle \| split \|", table()), (r"\| code \| meaning \|", runbook())):
         text = re.sub(head + r".*?\n(?!\|)", lambda _, new=written: new + "\n", text, flags=re.DOTALL)  # type: ignore[misc]
+    path.write_text(text, encoding="utf-8")
+    path = ROOT / "docs/architecture.md"
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"```mermaid\n.*?```", lambda _: f"```mermaid\n{flow()}\n```", text, flags=re.DOTALL)
+    text = re.sub(r"\| step \| reads.*?\n(?!\|)", lambda _: f"{steps_table()}\n", text, flags=re.DOTALL)
     path.write_text(text, encoding="utf-8")

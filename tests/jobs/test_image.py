@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REAL, ROOT, Store, ask, genrepipe, track, tracks, write_csv
+from tests.support import REAL, ROOT, Store, ask, genrepipe, track, tracks, write_csv
 
 pytestmark = pytest.mark.image
 
@@ -284,7 +284,7 @@ def test_a_real_cron_daemon_runs_the_job_three_minutes_in_a_row(data: Path, tmp_
 
 def test_the_image_starts_as_fast_as_its_python(data: Path) -> None:
     """Not a timed test: the help of the command imports nothing heavy, in the image too."""
-    heavy = "import sys; from genrepipe import cli; print(*({'duckdb', 'polars', 'onnxruntime', 'pandera'} & set(sys.modules)))"
+    heavy = "import sys; from genrepipe.cli import main; print(*({'duckdb', 'polars', 'onnxruntime', 'pandera'} & set(sys.modules)))"
     done = run(data, "-c", heavy, options=("--entrypoint", "/opt/genrepipe/bin/python"))
     assert done.stdout.strip() == ""
     assert sys.version_info >= (3, 11)

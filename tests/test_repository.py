@@ -48,7 +48,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, sample: Path, monkeypatch
         exec(block, {})
 
 
-def test_the_docs_are_generated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_docs_are_generated() -> None:
     """``make docs`` would change nothing."""
     architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     assert docs.flow() in architecture
@@ -95,7 +95,7 @@ def test_the_wheel_holds_contracts_sql_jobs_and_bundles(tmp_path: Path) -> None:
     # an installed wheel finds them, away from the checkout
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
-    code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import genrepipe; from genrepipe import assets, contracts; print(genrepipe.__file__, len(contracts.versions()), assets.sql('macros')[:2])"
+    code = f"import sys; sys.path.insert(0, {str(unpacked)!r}); import genrepipe; from genrepipe import contracts; from genrepipe.core import assets; print(genrepipe.__file__, len(contracts.versions()), assets.sql('macros/shared')[:2])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert out.startswith(str(unpacked))
     assert out.strip().endswith("5 --")
@@ -126,7 +126,7 @@ def test_datacontract_lints_every_contract(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_a_fresh_environment_of_every_python_scores(tmp_path: Path, sample: Path, version: str) -> None:
-    python = next((p for p in find_pythons(version) if runs(p)), None)
+    python = next((p for p in find_pythons(version) if starts(p)), None)
     if python is None:
         pytest.skip(f"Python {version} is not on this machine")
     subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
@@ -157,5 +157,5 @@ def find_pythons(version: str) -> list[str]:
     return [*([found] if found else []), *map(str, Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
 
 
-def runs(python: str) -> bool:
+def starts(python: str) -> bool:
     return subprocess.run([python, "-c", "import venv"], capture_output=True, check=False).returncode == 0

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-os.environ["ORT_DISABLE_TELEMETRY"] = (
-    "1"  # read when onnxruntime is imported; a program that uses the API has not set it
-)
+# Read when onnxruntime is imported; a program that uses the API has not set it.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from genrepipe.core.errors import BundleBroken

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.linear_model import LinearRegression
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+from threadpoolctl import threadpool_limits
 
 from genrepipe.model import features
 from genrepipe.model.features import CONTEXT, LABELS

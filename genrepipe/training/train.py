@@ -65,6 +65,7 @@ def train(
     """
     recipes = _named(models)
     features.prepare([block for recipe in recipes for block in recipe.inputs])
+    evaluate.deterministic()
     data = dataset.read(source, encoding, mapping)
     reporter.progress("labelled tracks", len(data), len(data))
     data_gates = leakage.of_data(data, seed)

@@ -14,7 +14,7 @@ from tests.support import run
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("score",), 64, "Missing argument"),
+        (("score",), 64, "source is not given. Name it"),
         (("sample", "--rows", "3"), 64, "--out"),
         (("scor", "x"), 64, "Did you mean score?"),
         (("score", "{sample}", "--warehouse", "w.duckdb", "--run-date", "yesterday"), 64, "is not a date"),

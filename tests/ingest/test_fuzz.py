@@ -1,6 +1,6 @@
 """Fuzzing the door in: whatever bytes a file holds, they end as counted rows or as one of our own errors.
 
-``make fuzz`` runs 100,000 inputs, half of them in each of two processes; in ``make test`` two hundred run.
+``make fuzz`` runs 100,000 inputs, half of them in each of two processes; in ``make test`` 150 run.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def land(steps: Steps, path: Path, content: bytes) -> str:
 ANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
-@settings(max_examples=200, **ANY)  # type: ignore[arg-type]
+@settings(max_examples=150, **ANY)  # type: ignore[arg-type]
 @given(content=inputs)
 def test_any_bytes_are_counted_or_refused(
     steps: Steps, tmp_path_factory: pytest.TempPathFactory, content: bytes

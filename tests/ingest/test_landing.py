@@ -189,7 +189,7 @@ bad_rows = st.one_of(st.lists(words, min_size=1, max_size=4), st.integers(1, 3).
 blank_lines = st.integers(0, 3)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(st.tuples(blank_lines, st.one_of(good_rows, bad_rows)), max_size=8),
     blank=st.tuples(blank_lines, blank_lines),

@@ -181,7 +181,7 @@ def test_names_are_tidied_for_display(steps: Steps, tmp_path: Path, cell: str, s
     assert (row["artist_name"], row["track_name"]) == (shown, shown)
 
 
-@settings(max_examples=25, **ANY)  # type: ignore[arg-type]
+@settings(max_examples=20, **ANY)  # type: ignore[arg-type]
 @given(
     names=st.lists(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20),
@@ -208,7 +208,7 @@ def test_tidied_names_are_stable(steps: Steps, tmp_path: Path, names: list[str])
 FEW = st.sampled_from(["", "?", "-1", "0.5", "0.6", "9", "x", "Rock", "A", "Major", "1", "2"])
 
 
-@settings(max_examples=60, **ANY)  # type: ignore[arg-type]
+@settings(max_examples=40, **ANY)  # type: ignore[arg-type]
 @given(st.lists(st.dictionaries(st.sampled_from(sorted(track())), FEW, max_size=18), min_size=1, max_size=20))
 def test_nothing_is_lost_whatever_comes(steps: Steps, tmp_path: Path, changes: list[dict[str, str]]) -> None:
     rows = [track(i % 5, **change) for i, change in enumerate(changes)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,8 +67,9 @@ def scored(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Path:
     return warehouse
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+@pytest.fixture(scope="session")
+def s3() -> Iterator[tuple[str, Any]]:
+    """A server that speaks the S3 protocol, and a client of it."""
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -79,11 +80,17 @@ def store(tmp_path: Path) -> Iterator[Store]:
     client = boto3.client(
         "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
     )
+    yield endpoint, client
+    client.close()
+    server.stop()
+
+
+@pytest.fixture
+def store(s3: tuple[str, Any], tmp_path: Path) -> Iterator[Store]:
+    endpoint, client = s3
     client.create_bucket(Bucket="music")
     folder = tmp_path / "tmp"
     folder.mkdir()
     yield Store(endpoint, client, folder)
-    client.close()
     with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")):
         pass
-    server.stop()

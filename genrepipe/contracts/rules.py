@@ -61,25 +61,25 @@ def rules_of(column: Column) -> list[Rule]:
     name, options = column.name, column.logicalTypeOptions
     unit = column.custom("unit")
     unit = f" {unit}" if unit and unit not in {"share", "ordinal", "probability"} else ""
-    found: list[Rule] = []
+    rules: list[Rule] = []
     if column.logicalType == "number":
-        found.append(Rule(name, "readable", None, "must be a finite number"))
+        rules.append(Rule(name, "readable", None, "must be a finite number"))
     if column.required:
-        found.append(Rule(name, "required", True, "must not be missing"))
+        rules.append(Rule(name, "required", True, "must not be missing"))
     if options.minimum is not None:
-        found.append(Rule(name, "minimum", options.minimum, f"must be at least {options.minimum:g}{unit}"))
+        rules.append(Rule(name, "minimum", options.minimum, f"must be at least {options.minimum:g}{unit}"))
     if options.maximum is not None:
-        found.append(Rule(name, "maximum", options.maximum, f"must be at most {options.maximum:g}{unit}"))
+        rules.append(Rule(name, "maximum", options.maximum, f"must be at most {options.maximum:g}{unit}"))
     if options.minLength is not None:
-        found.append(Rule(name, "minLength", options.minLength, f"must have at least {options.minLength} characters"))
+        rules.append(Rule(name, "minLength", options.minLength, f"must have at least {options.minLength} characters"))
     if options.maxLength is not None:
-        found.append(Rule(name, "maxLength", options.maxLength, f"must have at most {options.maxLength} characters"))
+        rules.append(Rule(name, "maxLength", options.maxLength, f"must have at most {options.maxLength} characters"))
     if options.pattern is not None:
-        found.append(Rule(name, "pattern", options.pattern, f"must match {options.pattern}"))
+        rules.append(Rule(name, "pattern", options.pattern, f"must match {options.pattern}"))
     if column.valid_values is not None:
         listed = ", ".join(map(str, column.valid_values))
-        found.append(Rule(name, "oneOf", column.valid_values, f"must be one of {listed}"))
-    return found
+        rules.append(Rule(name, "oneOf", column.valid_values, f"must be one of {listed}"))
+    return rules
 
 
 SWALLOWED = "row.quotes: a cell holds what looks like other rows"

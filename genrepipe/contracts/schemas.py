@@ -38,9 +38,9 @@ def schema(contract: str, only: tuple[str, ...] | None = None, table: str | None
 
     Uniqueness is left out: it spans batches, so an SQL audit checks it.
     """
-    found = documents.load(contract).named(table) if table else documents.load(contract).table
-    columns = [column for column in found.properties if only is None or column.name in only]
-    return pa.DataFrameSchema({column.name: _column(column) for column in columns}, name=found.name)
+    described = documents.load(contract).named(table) if table else documents.load(contract).table
+    columns = [column for column in described.properties if only is None or column.name in only]
+    return pa.DataFrameSchema({column.name: _column(column) for column in columns}, name=described.name)
 
 
 def _column(column: Column) -> pa.Column:

@@ -112,21 +112,21 @@ def _parts_of(argument: str, downloads: stores.Downloads | None) -> list[Part]:
         return [Part(argument, "table", Path(file), table)]
     path = Path(argument)
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
-        if not found:
+        paths = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
+        if not paths:
             raise SourceMissing(
                 f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file"
             )
-        return [_file_part(p) for p in found]
+        return [_file_part(p) for p in paths]
     if path.is_file():
         return [_file_part(path)]
     if path.exists():
         raise UsageError(f"{argument} is neither a file nor a folder", "Write what comes through it to a file first")
     if glob.has_magic(argument):
-        found = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
-        if not found:
+        paths = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
+        if not paths:
             raise SourceMissing(f"{argument}: no file matches", "Check the pattern, or wait for the file")
-        return [_file_part(p) for p in found]
+        return [_file_part(p) for p in paths]
     raise SourceMissing(f"{argument}: there is no such file", "Check the path, or wait for the file")
 
 
@@ -135,11 +135,11 @@ def _objects_of(address: str, downloads: stores.Downloads | None) -> list[Part]:
         raise UsageError(f"{stores.redacted(address)}: a database is not read from a store", "Copy it to a file first")
     if downloads is None:
         raise UsageError(f"{stores.redacted(address)}: addresses are not read here", "Copy the object to a file first")
-    found = stores.find(address, lambda name: _kind(Path(name)) is not None)
-    parts = [_file_part(Path(each.address.rpartition("/")[2]), each.address) for each in found]
+    objects = stores.find(address, lambda name: _kind(Path(name)) is not None)
+    parts = [_file_part(Path(each.address.rpartition("/")[2]), each.address) for each in objects]
     return [
         replace(part, path=downloads.download(each, "." + part.kind + files.compression(part.path)))
-        for part, each in zip(parts, found, strict=True)
+        for part, each in zip(parts, objects, strict=True)
     ]
 
 
@@ -162,8 +162,8 @@ def _file_part(path: Path, name: str = "") -> Part:
     return Part(name, kind, path, delimiter="\t" if ".tsv" in path.name.lower() else ",")
 
 
-def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str], where: str) -> dict[str, int | None]:
-    """Return the position of each of the contract's columns in ``found``, None for an absent optional one.
+def match_columns(columns: list[str], contract: Table, mapping: Mapping[str, str], where: str) -> dict[str, int | None]:
+    """Return the position of each of the contract's columns in ``columns``, None for an absent optional one.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str],
     SourceShapeError
         A column is missing or occurs twice. The message has the flags that would mend it.
     """
-    folded = [name.strip().casefold() for name in found]
+    folded = [name.strip().casefold() for name in columns]
     wanted = {column.name: column.name for column in contract.properties}
     for ours, theirs in mapping.items():
         if ours not in wanted:
@@ -183,7 +183,7 @@ def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str],
             )
         if theirs.strip().casefold() not in folded:
             raise SourceShapeError(
-                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {_listed(found)}"
+                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {_listed(columns)}"
             )
         wanted[ours] = theirs
     positions: dict[str, int | None] = {}
@@ -196,15 +196,15 @@ def match_columns(found: list[str], contract: Table, mapping: Mapping[str, str],
             missing.append(ours)
         positions[ours] = hits[0] if hits else None
     if missing:
-        raise SourceShapeError(*_missing_message(missing, found, positions, where))
+        raise SourceShapeError(*_missing_message(missing, columns, positions, where))
     return positions
 
 
 def _missing_message(
-    missing: list[str], found: list[str], positions: dict[str, int | None], where: str
+    missing: list[str], columns: list[str], positions: dict[str, int | None], where: str
 ) -> tuple[str, str]:
     taken = {i for i in positions.values() if i is not None}
-    spare = [name for i, name in enumerate(found) if i not in taken]
+    spare = [name for i, name in enumerate(columns) if i not in taken]
     flags, alone = [], []
     for column in missing:
         close = nearest(column, spare)
@@ -214,7 +214,7 @@ def _missing_message(
             spare.remove(close)
             flags.append(f'--map {column}="{close}"')
     what = f"{where}: {len(missing)} of the contract's columns are missing: {', '.join(missing)}"
-    if len(found) == 1 and any(mark in found[0] for mark in ";|\t"):
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";|\t"):
         return (
             what,
             "The file seems to have another delimiter than a comma; write it with commas, or tabs and the name .tsv",
@@ -225,7 +225,7 @@ def _missing_message(
     if alone and flags:
         remedies.append(f"nothing in the file resembles {', '.join(alone)}")
     if alone and not flags:
-        remedies.append(f"Its columns are {_listed(found)}; name them with --map {alone[0]}=THEIRS")
+        remedies.append(f"Its columns are {_listed(columns)}; name them with --map {alone[0]}=THEIRS")
     return what, "; ".join(remedies)
 
 
@@ -243,14 +243,14 @@ def stamps(source: Source) -> list[tuple[int, int]]:
     SourceMissing
         A file is gone.
     """
-    found = []
+    seen = []
     for part in source.parts:
         try:
             status = part.path.stat()
         except OSError as error:
             raise SourceMissing(f"{part.name}: {error.strerror}", "Check the path, or wait for the file") from error
-        found.append((status.st_size, status.st_mtime_ns))
-    return found
+        seen.append((status.st_size, status.st_mtime_ns))
+    return seen
 
 
 def age_hours(source: Source) -> float:

@@ -93,8 +93,8 @@ def genre_sets(
 
 
 def _members(code: int, base: int, labels: Sequence[str]) -> list[str]:
-    found = []
+    members = []
     while code:
         code, digit = divmod(code, base)
-        found.append(labels[digit - 1])
-    return found[::-1]
+        members.append(labels[digit - 1])
+    return members[::-1]

@@ -97,7 +97,7 @@ def _read(steps: Steps, source: Source) -> LabelCounts:
 
         def insert(received: str, part: Part = part, before: int = before) -> None:
             database.execute(
-                f"INSERT INTO labels_read SELECT row_number() OVER () + {before}, track_id_of(instance_id), word(music_genre) FROM ({received})",
+                f"INSERT INTO labels_read SELECT row_number() OVER () + {before}, track_id_of(instance_id), trimmed(music_genre) FROM ({received})",
                 reading=part,
             )
 

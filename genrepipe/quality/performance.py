@@ -58,8 +58,8 @@ class Areas:
     @property
     def macro(self) -> float | None:
         """Mean over the genres that have both tracks of theirs and others; None where there is none."""
-        found = [area for genre in range(self._counts.shape[1]) if (area := _area(*self._counts[:, genre])) is not None]
-        return float(np.mean(found)) if found else None
+        areas = [area for genre in range(self._counts.shape[1]) if (area := _area(*self._counts[:, genre])) is not None]
+        return float(np.mean(areas)) if areas else None
 
     @property
     def micro(self) -> float | None:

@@ -105,13 +105,13 @@ def row(database: Database, quarantine_id: str) -> dict[str, Any]:
         There is no such row.
     """
     columns = contracts.load("operations").named("quarantine").columns
-    found = database.rows(
+    rows = database.rows(
         f"SELECT {', '.join(columns)} FROM quarantine WHERE quarantine_id = ? ORDER BY run_date DESC LIMIT 1",
         [quarantine_id],
     )
-    if not found:
+    if not rows:
         raise UsageError(f"There is no quarantined row {quarantine_id}", "List some with: genrepipe quarantine list")
-    row = dict(zip(columns, found[0], strict=True))
+    row = dict(zip(columns, rows[0], strict=True))
     return {**row, "run_date": row["run_date"].isoformat(), "received": _cells(row["received"]) or row["received"]}
 
 
@@ -177,19 +177,19 @@ def job_of(database: Database, run_date: date, ids: set[str], exported: Path) ->
         raise UsageError(
             f"{exported} holds no rows", "Correct the rows of an export, and leave those to be scored in it"
         )
-    found = dict(
+    jobs_by_id = dict(
         database.rows(
             "SELECT quarantine_id, job FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND quarantine_id IN (SELECT unnest(?))",
             [run_date, sorted(ids)],
         )
     )
-    strangers = sorted(ids - found.keys())
+    strangers = sorted(ids - jobs_by_id.keys())
     if strangers:
         raise UsageError(
             f"{exported}: {len(strangers)} of its rows are not in the quarantine of {run_date}, the first with {ID} {strangers[:1]}",
             "Name the --run-date of the export, and leave that column as it is",
         )
-    jobs = set(found.values())
+    jobs = set(jobs_by_id.values())
     if len(jobs) > 1:
         raise UsageError(f"{exported} holds rows of {len(jobs)} jobs", "Export the rows of one: --job NAME")
     return str(jobs.pop())

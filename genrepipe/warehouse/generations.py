@@ -42,7 +42,7 @@ with open(origin, "rb") as old, open(target, "r+b") as new:
 """
 
 
-def beside(path: Path, kind: str) -> Path:
+def sibling(path: Path, kind: str) -> Path:
     """Return the file ``next``, ``previous`` or ``lock`` of a warehouse."""
     return path.with_name(f"{path.name}.{kind}")
 
@@ -51,7 +51,7 @@ class Generations:
     """The files of one warehouse, whose lock is held."""
 
     def __init__(self, path: Path, plan: Plan) -> None:
-        self.path, self.next, self.previous = path, beside(path, "next"), beside(path, "previous")
+        self.path, self.next, self.previous = path, sibling(path, "next"), sibling(path, "previous")
         self.current: Database | None = None
         self.swapped = False  # whether users see what this command wrote
         self._plan = plan
@@ -113,7 +113,7 @@ class Generations:
                 self.next.unlink()
             else:
                 if not keep_previous:
-                    aside = beside(self.path, "previous.new")
+                    aside = sibling(self.path, "previous.new")
                     aside.unlink(missing_ok=True)
                     os.link(self.path, aside)
                     aside.replace(self.previous)
@@ -141,8 +141,8 @@ class Generations:
     def clear(self) -> None:
         """Remove a generation that was not published."""
         for leftover in ("next", "next.wal", "previous.new"):
-            beside(self.path, leftover).unlink(missing_ok=True)
-        shutil.rmtree(beside(self.path, "next.tmp"), ignore_errors=True)
+            sibling(self.path, leftover).unlink(missing_ok=True)
+        shutil.rmtree(sibling(self.path, "next.tmp"), ignore_errors=True)
 
 
 def _copy(origin: Path, target: Path) -> None:

@@ -22,7 +22,7 @@ from genrepipe.core.errors import ConfigurationError, UsageError, WarehouseUnusa
 from genrepipe.core.events import Stages
 from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.connection import Database, refuse_unusable
-from genrepipe.warehouse.generations import Generations, beside
+from genrepipe.warehouse.generations import Generations, sibling
 from genrepipe.warehouse.lock import locked
 from genrepipe.warehouse.steps import Steps
 
@@ -168,7 +168,7 @@ def write_session(path: Path, run: Run, plan: Plan, stages: Stages | None = None
     refuse_unusable(path, read_only=False)
     stages = stages or Stages()
     path = path.resolve()  # a link to a warehouse stays one, and leads to the next generation
-    with locked(beside(path, "lock"), path, run.identity()) as lock:
+    with locked(sibling(path, "lock"), path, run.identity()) as lock:
         stages.start("lock")
         files = Generations(path, plan)
         files.clear()

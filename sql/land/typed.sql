@@ -15,15 +15,15 @@ SELECT
     nullif(number(duration_ms), -1) AS duration_ms,
     number(energy) AS energy,
     number(instrumentalness) AS instrumentalness,
-    word("key") AS "key",
+    trimmed("key") AS "key",
     number(liveness) AS liveness,
     number(loudness) AS loudness,
-    word("mode") AS "mode",
+    trimmed("mode") AS "mode",
     number(speechiness) AS speechiness,
     nullif(number(tempo), 0) AS tempo,
-    word(obtained_date) AS obtained_date,
+    trimmed(obtained_date) AS obtained_date,
     number(valence) AS valence,
-    word(music_genre) AS music_genre,
-    word(quarantine_id) AS quarantine_id,
-    CASE WHEN word(instance_id) IS NOT NULL THEN false ELSE filled(r) = filled({'id': quarantine_id}) END AS is_empty
+    trimmed(music_genre) AS music_genre,
+    trimmed(quarantine_id) AS quarantine_id,
+    CASE WHEN trimmed(instance_id) IS NOT NULL THEN false ELSE filled(r) = filled({'id': quarantine_id}) END AS is_empty
 FROM received AS r

@@ -22,15 +22,15 @@ CREATE OR REPLACE TEMP MACRO tidy(cell) AS
         ''
     );
 
--- One word of a fixed vocabulary, or an id.
-CREATE OR REPLACE TEMP MACRO word(cell) AS nullif(trim(cell), '');
+-- A cell without the spaces around it; an empty one is missing.
+CREATE OR REPLACE TEMP MACRO trimmed(cell) AS nullif(trim(cell), '');
 
 -- The id of a track as text: '7.0' and '7' are one.
 CREATE OR REPLACE TEMP MACRO track_id_of(cell) AS
     CASE
-        WHEN suffix(word(cell), '.0') AND regexp_full_match(word(cell), '[+-]?[0-9]+[.]0')
-            THEN left(word(cell), length(word(cell)) - 2)
-        ELSE word(cell)
+        WHEN suffix(trimmed(cell), '.0') AND regexp_full_match(trimmed(cell), '[+-]?[0-9]+[.]0')
+            THEN left(trimmed(cell), length(trimmed(cell)) - 2)
+        ELSE trimmed(cell)
     END;
 
 -- A number, or NULL. nullif stands between the cell and the cast because DuckDB pushes a bare cast of a column

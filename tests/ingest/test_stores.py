@@ -20,13 +20,11 @@ import polars as pl
 import pytest
 import zstandard
 
-from tests.support import DAY, ask, genrepipe, run, score, tracks, write_csv
+from tests.support import DAY, Store, ask, genrepipe, run, score, tracks, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from tests.conftest import Store
 
 pytest.importorskip("obstore", reason="addresses need the extra: pip install 'genrepipe[cloud]'")
 

@@ -14,7 +14,7 @@ import genrepipe as api
 from genrepipe.core.errors import BundleBroken, StorageError, UnknownModel
 from genrepipe.model import bundle as bundles
 from genrepipe.pipeline.models import card, list_models, verify_model
-from tests.support import genrepipe, tracks, write_csv
+from tests.support import genrepipe, run, tracks, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,8 +246,12 @@ def test_an_unknown_model_names_the_nearest() -> None:
     assert caught.value.exit_code == 78
 
 
-def test_models_are_listed_and_verified() -> None:
-    listed = list_models(None).to_dict()["models"]
-    assert [m["model"] for m in listed] == SHIPPED
-    assert [m["model"] for m in listed if m["champion"]] == [bundles.champion()]
+def test_models_are_listed_shown_and_verified() -> None:
+    listed = list_models(None)
+    assert run("models", "list", "--output", "json").json == listed.to_dict()
+    models = listed.to_dict()["models"]
+    assert [m["model"] for m in models] == SHIPPED
+    assert [m["model"] for m in models if m["champion"]] == [bundles.champion()]
+    assert run("models", "show", "all-features").out == card("all-features", None)
     assert verify_model(None, None).largest_difference <= 1e-5
+    assert run("models", "verify", "--output", "json").json["model"] == bundles.champion()

@@ -84,7 +84,7 @@ def test_an_audio_column_is_the_contracts_and_one_sql_file(tmp_path: Path, shipp
         )
     typed = shipped / "sql/land/typed.sql"
     typed.write_text(
-        typed.read_text().replace("word(music_genre)", "number(brightness) AS brightness,\n    word(music_genre)")
+        typed.read_text().replace("trimmed(music_genre)", "number(brightness) AS brightness,\n    trimmed(music_genre)")
     )
 
     rows = [{**track(n), "brightness": value} for n, value in enumerate(("0.25", "0.5", "7", "0.75", "0.5"))]

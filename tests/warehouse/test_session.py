@@ -79,7 +79,7 @@ def test_what_a_run_could_not_write_for_lack_of_room_the_next_one_does(tmp_path:
     said = {"run_id": "20261101T000000.000000Z-aaaaaa", "job": "score", "run_date": DAY, "action": "score",
             "started_at": "2026-11-20T01:00:00", "status": "failed", "exit_code": 74, "error": "no space"}  # fmt: skip
     warehouse = tmp_path / "w.duckdb"
-    generations.beside(warehouse, "lock").write_text(json.dumps(said))
+    generations.sibling(warehouse, "lock").write_text(json.dumps(said))
     score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse)
     assert ask(warehouse, "SELECT status, exit_code, error FROM runs WHERE exit_code <> 0") == [
         {"status": "failed", "exit_code": 74, "error": "no space"}
@@ -179,7 +179,7 @@ def test_the_next_command_of_any_kind_records_a_killed_run(tmp_path: Path, comma
     score(source, warehouse)
     assert run("quarantine", "export", "--run-date", DAY, "--out", fixes, "--warehouse", warehouse).code == 0
     labels = write_csv(tmp_path / "l.csv", [{"instance_id": "1", "music_genre": "Rock"}])
-    generations.beside(warehouse, "lock").write_text(json.dumps(NOTE))
+    generations.sibling(warehouse, "lock").write_text(json.dumps(NOTE))
     words = {
         "score": ("score", source, "--run-date", "2026-11-21"),
         "recognised": ("score", source, "--run-date", DAY),
@@ -201,7 +201,7 @@ def test_a_command_that_fails_before_it_writes_leaves_the_note_to_the_next(
 ) -> None:
     warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(5))
     score(source, warehouse)
-    generations.beside(warehouse, "lock").write_text(json.dumps(NOTE))
+    generations.sibling(warehouse, "lock").write_text(json.dumps(NOTE))
     assert run(*(word.format(source=source) for word in words), "--warehouse", warehouse).code != 0
     assert killed(warehouse) == []
     score(source, warehouse, "2026-11-21")
@@ -212,7 +212,7 @@ def test_a_recognised_run_after_a_kill_leaves_the_generation_to_go_back_to(tmp_p
     warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(5))
     first = score(source, warehouse, "2026-11-18")
     score(source, warehouse)
-    generations.beside(warehouse, "lock").write_text(json.dumps(NOTE))
+    generations.sibling(warehouse, "lock").write_text(json.dumps(NOTE))
     assert score(source, warehouse)["status"] == "already published"
     back = run("rollback", "--warehouse", warehouse, "--output", "json").json
     assert back["to"]["run_id"] == first["run_id"]
@@ -223,7 +223,7 @@ def test_a_recognised_run_after_a_kill_leaves_the_generation_to_go_back_to(tmp_p
 )
 def test_a_lock_file_of_anything_else_is_no_note(tmp_path: Path, text: str) -> None:
     warehouse = tmp_path / "w.duckdb"
-    generations.beside(warehouse, "lock").write_text(text, encoding="latin-1")
+    generations.sibling(warehouse, "lock").write_text(text, encoding="latin-1")
     score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse)
     assert len(ask(warehouse, "FROM runs")) == 1
     assert files(warehouse) == {"w.duckdb"}

@@ -93,13 +93,12 @@ def _score_again(warehouse: Path, run_id: str, line: dict[str, Any], folder: Pat
     with opened as source, dry_session(warehouse, run, plan) as (memory, _):
         if landing.fingerprint(memory, source) != line["source_sha256"]:
             raise SourceShapeError(f"{', '.join(names)} is not what run {run_id} read", "Restore the files of that day")
-        with signals.on_signal(memory.interrupt):
-            steps = Steps(memory)
-            steps.bind_row("run", **run.relation())
-            landing.land(steps, source)
-            prepare.update_catalogue(steps)
-            predict(steps, run, bundle, Scorer(bundle, plan.threads))
-            return memory.frame(f"SELECT {_columns()} FROM predictions WHERE run_id = ?", [run.run_id])
+        steps = Steps(memory)
+        steps.bind_row("run", **run.relation())
+        landing.land(steps, source)
+        prepare.update_catalogue(steps)
+        predict(steps, run, bundle, Scorer(bundle, plan.threads))
+        return memory.frame(f"SELECT {_columns()} FROM predictions WHERE run_id = ?", [run.run_id])
 
 
 def _columns() -> str:

@@ -132,6 +132,7 @@ def dry_session(path: Path, run: Run, plan: Plan) -> Iterator[tuple[Database, Da
     """Yield a database in memory with what a run of this job reads of a warehouse, and the warehouse, if it exists."""
     with ExitStack() as stack:
         memory = stack.enter_context(schema.open_memory(plan))
+        stack.enter_context(signals.on_signal(memory.interrupt))
         if not path.exists():
             yield memory, None
             return

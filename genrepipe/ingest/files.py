@@ -21,8 +21,11 @@ MAX_UNPACKED_BYTES = 2**34  # of one compressed file; some hundred million track
 CHUNK = 1 << 20
 # At a time of a zstd file: a chunk of the densest blocks becomes 128 MB, and each frame that ends copies the rest of its chunk.
 PACKED_CHUNK = 1 << 12
-# A quoted cell, which begins where a cell begins, or a line end.
-_RECORD_PARTS = re.compile(rb'(?:(?<=[\n\r,\t])|^)"(?:[^"]|"")*(?:"|$)|\r\n|\n|\r')
+# A quoted cell, which begins where a cell begins, or a line end; by the delimiter.
+_RECORD_PARTS = {
+    delimiter: re.compile(rb'(?:(?<=[\n\r%s])|^)"(?:[^"]|"")*(?:"|$)|\r\n|\n|\r' % delimiter.encode())
+    for delimiter in (",", "\t")
+}
 
 
 def compression(path: Path) -> str:
@@ -92,7 +95,7 @@ def _zstd_frames(file: BinaryIO) -> Iterator[bytes]:
         raise EOFError(msg)
 
 
-def blank_lines(path: Path, encoding: str = "utf-8") -> list[int]:
+def blank_lines(path: Path, encoding: str = "utf-8", delimiter: str = ",") -> list[int]:
     """Return the numbers, from 1, of the blank lines of a CSV file, which no reader takes for rows.
 
     A line is what a row is: a line break in a quoted cell ends none.
@@ -103,7 +106,7 @@ def blank_lines(path: Path, encoding: str = "utf-8") -> list[int]:
     line, kept = 1, b""
     for chunk in chain(_utf8(path, encoding), [b""]):  # after the last chunk, what was kept is all that there is
         text, start = kept + chunk, 0
-        for part in _RECORD_PARTS.finditer(text):
+        for part in _RECORD_PARTS[delimiter].finditer(text):
             if chunk and part.end() == len(text):
                 break  # it may go on in the next chunk
             if part[0].startswith(b'"'):

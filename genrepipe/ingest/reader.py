@@ -186,7 +186,7 @@ def take_rejects(database: Database, part: Part, source: Source, ordinal: int) -
     """
     database.execute("CREATE OR REPLACE TEMP TABLE blank_lines (line BIGINT, blank_before BIGINT)")
     if database.value("SELECT count(*) FROM reject_errors"):
-        blank = files.blank_lines(part.path, source.encoding)
+        blank = files.blank_lines(part.path, source.encoding, part.delimiter)
         if blank:
             database.insert("blank_lines", pl.DataFrame({"line": blank, "blank_before": range(1, len(blank) + 1)}))
     reason = "CASE error_type " + " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in PARSE_FAILURES.items())

@@ -101,6 +101,10 @@ LAYOUTS: dict[str, tuple[list[str], dict[int, str]]] = {
         ['"a"b,' + "1," * 16 + "1", "", line(2, energy="9"), line(3)],
         {1: "row.quotes", 2: BROKEN},
     ),
+    "quotes within a cell that has none around it": (
+        [line(1, track_name="X").replace("X", 'a\t"b'), "", "a,b", line(3, track_name="X").replace("X", 'a"b'), "", "c"],
+        {2: FEW, 4: FEW},
+    ),
     "rejected rows first and last": (["a", "b", line(3, energy="9"), line(4), "c", "d"], {1: FEW, 2: FEW, 3: BROKEN, 5: FEW, 6: FEW}),
     "lines of blanks are rows": (["   ", line(2, energy="9"), "\t", line(4)], {1: FEW, 2: BROKEN, 3: FEW}),
 }  # fmt: skip

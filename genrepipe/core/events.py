@@ -112,22 +112,23 @@ class Stages:
     """The stages of a run, one after the other, and how long each took."""
 
     def __init__(self, reporter: Reporter = SILENT) -> None:
-        self._reporter = reporter
+        self.reporter = reporter
         self._ended: dict[str, float] = {}
         self._running: tuple[str, float] | None = None
 
-    def start(self, stage: str) -> None:
+    def start(self, stage: str, *, interruptible: bool = True) -> None:
         """End the running stage and start another one.
 
         Raises
         ------
         Interrupted
-            A signal was received.
+            A signal was received, and the stage is ``interruptible``.
         """
         self._end()
-        signals.check()
+        if interruptible:
+            signals.check()
         self._running = stage, time.perf_counter()
-        self._reporter.stage_started(stage)
+        self.reporter.stage_started(stage)
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -235,27 +235,29 @@ def _listed(names: list[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - NAMES} more" if len(names) > NAMES else "")
 
 
-def stamps(source: Source) -> list[tuple[int, int]]:
-    """Return size, in bytes, and time of change, in nanoseconds, of each part's file: they show a file that changes while it is read.
+def stamps(source: Source) -> list[tuple[int, ...]]:
+    """Return what shows that a part's file was changed or replaced: size in bytes, times of change in nanoseconds, and inode.
+
+    The first two are those of the content; the time of change of the inode cannot be set back.
 
     Raises
     ------
     SourceMissing
         A file is gone.
     """
-    seen = []
+    seen: list[tuple[int, ...]] = []
     for part in source.parts:
         try:
             status = part.path.stat()
         except OSError as error:
             raise SourceMissing(f"{part.name}: {error.strerror}", "Check the path, or wait for the file") from error
-        seen.append((status.st_size, status.st_mtime_ns))
+        seen.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
     return seen
 
 
 def age_hours(source: Source) -> float:
     """Return the hours since the newest file of a source was written."""
-    return max(0.0, (time.time() - max(changed for _, changed in stamps(source)) / 1e9) / 3600)
+    return max(0.0, (time.time() - max(changed for _, changed, *_ in stamps(source)) / 1e9) / 3600)
 
 
 def digest(path: Path, name: str = "") -> str:

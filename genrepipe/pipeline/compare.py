@@ -25,8 +25,8 @@ def compare(warehouse: Path, run_date: str | None) -> CompareResult:
         newest = "SELECT max(run_date) FROM shadow_predictions"
         day = ledger.parse_date(run_date) if run_date else database.value(newest)
         pairs = database.rows(
-            "SELECT p.model, s.model, p.genre, s.genre, count(*) FROM predictions AS p JOIN shadow_predictions AS s USING (run_date, track_id) "
-            "WHERE run_date = ? GROUP BY ALL ORDER BY 5 DESC, 3, 4",
+            "SELECT p.model, s.model, p.genre, s.genre, count(*) FROM predictions AS p JOIN shadow_predictions AS s USING (run_id, track_id) "
+            "WHERE p.run_date = ? GROUP BY ALL ORDER BY 5 DESC, 3, 4",
             [day],
         )
         if not pairs:

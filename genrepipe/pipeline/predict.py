@@ -75,10 +75,11 @@ def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
         "model": literal(bundle.manifest.name),
         "model_version": literal(bundle.manifest.version),
         "run_id": literal(run.run_id),
+        "job": literal(run.job),
         "scored_at": f"TIMESTAMP {literal(run.started_at.isoformat(sep=' '))}",
     }
     columns = "*" if table == "predictions" else ", ".join(SHADOW_COLUMNS)
-    added = {k: v for k, v in constants.items() if table == "predictions" or k != "scored_at"}
+    added = {k: v for k, v in constants.items() if table == "predictions" or k not in {"scored_at", "job"}}
     return f"{columns}, " + ", ".join(f"{value} AS {identifier(name)}" for name, value in added.items())
 
 

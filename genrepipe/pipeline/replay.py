@@ -114,7 +114,7 @@ class Replay(ScoringRun):
         self._check()
 
     def _replaced(self) -> str:
-        return "run_date = ? AND track_id IN (SELECT track_id FROM accepted)"
+        return f"{super()._replaced()} AND track_id IN (SELECT track_id FROM accepted)"
 
 
 def _job_and_bundle(warehouse: Path, day: date, ids: set[str], exported: Path, folder: Path | None) -> tuple[str, str]:

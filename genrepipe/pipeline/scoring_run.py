@@ -175,8 +175,8 @@ class ScoringRun:
         self.counts.check_balance(self.predicted)
 
     def _replaced(self) -> str:
-        """Return the predicate of the predictions that this run replaces: those of the job, and those of its tracks."""
-        return "run_date = ? AND (run_id IN (SELECT run_id FROM earlier_runs) OR track_id IN (SELECT track_id FROM accepted))"
+        """Return the predicate of the predictions that this run replaces: those of the job on the date."""
+        return "run_date = ? AND run_id IN (SELECT run_id FROM earlier_runs)"
 
     def judge(self) -> None:
         """Run the monitors and the checks of the predictions; a failed one stops the publish."""

@@ -1,8 +1,9 @@
 """Generations of the warehouse: users read one file while a command writes the next, and a rename swaps them.
 
-A command works in ``WAREHOUSE.next``, a copy. Publishing keeps the generation before as ``WAREHOUSE.previous`` and
-renames the next one over the file. A kill at any instant leaves the old generation whole; what it leaves beside the
-file, the next command removes.
+A command works in ``WAREHOUSE.next``, a copy. Publishing gives the current generation a second name, renames the next one
+over the file, which is the instant at which everything becomes visible, and renames the second name to
+``WAREHOUSE.previous``. A kill before that instant leaves the old generation whole, a kill after it the new one; the next
+command finishes the last rename, or removes what is left.
 
 A reader's DuckDB opens the file twice, for its header and then for its blocks, and a rename may fall in between. So the
 next generation is a copy of this one with one checkpoint, which overwrites no block that the old header names, and blocks
@@ -50,8 +51,10 @@ def sibling(path: Path, kind: str) -> Path:
 class Generations:
     """The files of one warehouse, whose lock is held."""
 
-    def __init__(self, path: Path, plan: Plan) -> None:
+    def __init__(self, path: Path, plan: Plan, inherited: tuple[int, ...] = ()) -> None:
         self.path, self.next, self.previous = path, sibling(path, "next"), sibling(path, "previous")
+        self._kept = sibling(path, "previous.new")  # the second name of the current generation
+        self._inherited = inherited
         self.current: Database | None = None
         self.swapped = False  # whether users see what this command wrote
         self._plan = plan
@@ -82,25 +85,29 @@ class Generations:
             It cannot be copied, or there is no room for it.
         """
         if self.current:
-            _copy(self.path, self.next)
+            self._copy(self.path, self.next)
         database = Database(self.next, self._plan, shown_as=self.path)
         database.execute("SET checkpoint_threshold = '1000TB'")  # one checkpoint, by publish
         self._stack.push(lambda *_: database.close())
         self._stack.enter_context(signals.on_signal(database.interrupt))
         return database
 
-    def publish(self, database: Database, *, keep_previous: bool = False) -> None:
+    def publish(self, database: Database, *, keep_previous: bool = False) -> list[str]:
         """Make what was committed visible to users, all at once; the generation before becomes the one to go back to.
 
         With ``keep_previous`` the one before it stays that: what is published then is no more than a line of the ledger
         and its evidence, and there is nothing to undo.
+
+        Returns
+        -------
+        What went wrong after the generation was published, which is no reason to call it unpublished.
 
         Raises
         ------
         WarehouseBusy
             Another program made the first warehouse meanwhile.
         StorageError
-            The disk is full, or the folder cannot be written.
+            The disk is full, or the folder cannot be written; nothing was published.
         """
         try:
             with signals.uninterrupted():
@@ -110,16 +117,11 @@ class Generations:
             _sync(self.next)
             if self.current is None:
                 os.link(self.next, self.path)  # unlike a rename, does not replace a file
-                self.next.unlink()
             else:
                 if not keep_previous:
-                    aside = sibling(self.path, "previous.new")
-                    aside.unlink(missing_ok=True)
-                    os.link(self.path, aside)
-                    aside.replace(self.previous)
+                    self._kept.unlink(missing_ok=True)
+                    os.link(self.path, self._kept)
                 self.next.replace(self.path)
-            self.swapped = True
-            _sync(self.path.parent)
         except FileExistsError as error:
             raise WarehouseBusy(f"{self.path} was made by another program meanwhile", BUSY) from error
         except OSError as error:
@@ -127,37 +129,71 @@ class Generations:
                 f"{self.path} cannot be published: {error.strerror}",
                 "Check the disk, its permissions, and that its file system has hard links",
             ) from error
+        self.swapped = True
+        return self._after_publish()
+
+    def _after_publish(self) -> list[str]:
+        warnings = []
+        for finish in (self._keep_previous, lambda: self.next.unlink(missing_ok=True), lambda: _sync(self.path.parent)):
+            try:
+                finish()
+            except OSError as error:
+                warnings.append(f"{error.filename or self.path}: {error.strerror}")
+        return warnings
+
+    def _keep_previous(self) -> None:
+        """Make the second name of the generation before ``WAREHOUSE.previous``; it is none where nothing was published."""
+        if not self._kept.exists():
+            return
+        if self.path.exists() and self._kept.samefile(self.path):
+            self._kept.unlink()
+        else:
+            self._kept.replace(self.previous)
 
     def _keep_tail(self) -> None:
         start = self.next.stat().st_size
         if self.current and start < self.path.stat().st_size:
             tail = [sys.executable, "-c", TAIL, self.path, self.next, start]
-            _run_copy(self.path, self.next, tail, interruptible=False)
+            self._run(self.path, self.next, tail, interruptible=False)
 
     def close(self) -> None:
         """Close what is open."""
         self._stack.close()
 
+    def recover(self) -> None:
+        """Finish or remove what a killed command left."""
+        self._keep_previous()
+        self.clear()
+
     def clear(self) -> None:
         """Remove a generation that was not published."""
-        for leftover in ("next", "next.wal", "previous.new"):
+        for leftover in ("next", "next.wal"):
             sibling(self.path, leftover).unlink(missing_ok=True)
         shutil.rmtree(sibling(self.path, "next.tmp"), ignore_errors=True)
+        if not self.swapped:
+            self._kept.unlink(missing_ok=True)
+
+    def _copy(self, origin: Path, target: Path) -> None:
+        tool = shutil.which("cp")
+        if tool and sys.platform == "linux":
+            # Who may read the old generation may read the next one.
+            self._run(origin, target, [tool, "--reflink=auto", "--preserve=mode,ownership", "--", origin, target])
+        else:
+            self._run(origin, target, [sys.executable, "-c", COPY, origin, target])
+
+    def _run(self, origin: Path, target: Path, command: list[object], *, interruptible: bool = True) -> None:
+        """Copy in a child process, see above; where it is ``interruptible``, a signal stops it."""
+        _run_copy(origin, target, command, self._inherited, interruptible=interruptible)
 
 
-def _copy(origin: Path, target: Path) -> None:
-    tool = shutil.which("cp")
-    if tool and sys.platform == "linux":
-        # Who may read the old generation may read the next one.
-        _run_copy(origin, target, [tool, "--reflink=auto", "--preserve=mode,ownership", "--", origin, target])
-    else:
-        _run_copy(origin, target, [sys.executable, "-c", COPY, origin, target])
-
-
-def _run_copy(origin: Path, target: Path, command: list[object], *, interruptible: bool = True) -> None:
-    """Copy in a child process, see above; where it is ``interruptible``, a signal stops it."""
+def _run_copy(
+    origin: Path, target: Path, command: list[object], inherited: tuple[int, ...], *, interruptible: bool
+) -> None:
+    """Run a copy whose process holds the lock too: it outlives a kill of this one, and must not outlive the lock."""
     arguments = [str(argument) for argument in command]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True) as copying:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        arguments, stderr=subprocess.PIPE, text=True, start_new_session=True, pass_fds=inherited
+    ) as copying:
         while copying.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 copying.wait(0.05)

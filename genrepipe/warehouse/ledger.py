@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
+from genrepipe.core import signals
 from genrepipe.core.errors import ContractBroken, Interrupted, OutputBroken, UsageError, as_genrepipe_error
 from genrepipe.core.version import VERSION
 
@@ -169,8 +170,12 @@ def count_columns(counts: RowCounts, predicted: int, imputed: Mapping[str, int])
 
 
 def failure_columns(error: BaseException) -> dict[str, Any]:
-    """Return status, exit code and message of a run that ended with this error."""
-    failure = as_genrepipe_error(error)
+    """Return status, exit code and message of a run that ended with this error.
+
+    After a signal they are those of the signal, as the process reports it: a library that is interrupted may raise
+    anything.
+    """
+    failure = signals.received() or as_genrepipe_error(error)
     status = "failed"
     if isinstance(failure, ContractBroken | OutputBroken):
         status = "refused"

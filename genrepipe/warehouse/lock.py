@@ -35,6 +35,11 @@ class Lock:
             notes = [*earlier, left] if isinstance(earlier, list) else [left]
             self.unrecorded = [note for note in notes if isinstance(note, dict) and "run_id" in note]
 
+    @property
+    def inherited(self) -> tuple[int, ...]:
+        """The descriptors that a child process inherits to hold the lock for as long as it lives."""
+        return (self._file.fileno(),)
+
     def write(self) -> None:
         """Write the identity of the holder, and the notes, into the file."""
         self._write({**self._identity, UNRECORDED: self.unrecorded})

@@ -26,6 +26,13 @@ OTHER = "genrepipe_other"  # the name under which another warehouse is attached
 # Values of columns in the rows that an older layout left.
 DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
 DERIVED = ("artist_profiles",)  # made anew by every run; one of another layout is dropped
+# Columns of an older layout's rows that follow from other tables.
+DERIVED_COLUMNS = {
+    (
+        "predictions",
+        "job",
+    ): "UPDATE predictions SET job = runs.job FROM runs WHERE predictions.run_id = runs.run_id AND predictions.job IS NULL"
+}
 # Tables that hold why a run published nothing.
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
 MACROS = ("artist_key_of", "explain_track")
@@ -109,6 +116,8 @@ def migrate(database: Database) -> None:
             else:
                 database.execute(declaration(table))
             database.execute(comments(table))
+        for statement in DERIVED_COLUMNS.values():
+            database.execute(statement)
         for view in VIEWS:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
             _comment_view(database, view)
@@ -171,6 +180,8 @@ def restore(database: Database, existing: set[str]) -> None:
             database.execute(f"INSERT INTO {identifier(table)} BY NAME FROM {OTHER}.{identifier(table)}")
     for (table, column), default in DEFAULTS.items():
         database.execute(f"UPDATE {table} SET {column} = {literal(default)} WHERE {column} IS NULL")
+    for statement in DERIVED_COLUMNS.values():
+        database.execute(statement)
 
 
 def _layout(database: Database) -> int:

@@ -53,7 +53,7 @@ class WriteSession:
         self.current = files.hold()
         self.record_failure: Callable[[Database, Exception], None] = self._record_failure
         self._files, self._lock, self._run, self._stages = files, lock, run, stages
-        self._begun = False
+        self._begun = self._committed = False
         self._database: Database | None = None
 
     @property
@@ -99,11 +99,13 @@ class WriteSession:
             raise RuntimeError(msg)
         with self._database.transaction():
             yield
-        self._stages.start("publishing")
+        self._committed = True  # from here a signal is too late: the run ends as published, or as one that could not be
+        self._stages.start("publishing", interruptible=False)
         self._publish(self._database, keep_previous=False)
 
     def _publish(self, database: Database, *, keep_previous: bool) -> None:
-        self._files.publish(database, keep_previous=keep_previous)
+        for warning in self._files.publish(database, keep_previous=keep_previous):
+            self._stages.reporter.warning("publish", error=warning)
         self._lock.unrecorded = []
 
     def _record_failure(self, database: Database, error: Exception) -> None:
@@ -113,7 +115,7 @@ class WriteSession:
         """Publish why the command failed; what cannot be published stays in the lock file for the next command."""
         if not self._begun or self._files.swapped or isinstance(error, NOT_RECORDED):
             return
-        if self._database is not None:
+        if self._database is not None and not self._committed:
             with suppress(Exception):  # the first error is the one to tell
                 with signals.uninterrupted(), self._database.transaction():
                     self.record_failure(self._database, error)
@@ -171,8 +173,8 @@ def write_session(path: Path, run: Run, plan: Plan, stages: Stages | None = None
     path = path.resolve()  # a link to a warehouse stays one, and leads to the next generation
     with locked(sibling(path, "lock"), path, run.identity()) as lock:
         stages.start("lock")
-        files = Generations(path, plan)
-        files.clear()
+        files = Generations(path, plan, lock.inherited)
+        files.recover()
         try:
             session = WriteSession(files, lock, run, stages)
             try:

@@ -1,7 +1,7 @@
--- Every track has one prediction on a run date, not more.
+-- Every track has one prediction of a job on a run date, not more.
 -- reads: predictions, run
 SELECT track_id
 FROM predictions
-WHERE run_date = (SELECT run_date FROM run)
+SEMI JOIN run USING (job, run_date)
 GROUP BY track_id
 HAVING count(*) > 1

@@ -1,5 +1,5 @@
--- The newest earlier prediction of each accepted track, among the job's recent run dates.
--- reads: predictions, accepted, runs, recent_dates
+-- The job's newest earlier prediction of each accepted track, among its recent run dates.
+-- reads: predictions, accepted, runs, recent_dates, run
 -- makes: earlier_predictions (table)
 -- scope: track
 SELECT
@@ -11,6 +11,7 @@ SELECT
     max_by(runs.model_sha256, predictions.run_date) AS model_sha256_before
 FROM predictions
 SEMI JOIN accepted USING (track_id)
+SEMI JOIN run USING (job)
 SEMI JOIN recent_dates USING (run_date)
 LEFT JOIN runs USING (run_id)
 GROUP BY track_id

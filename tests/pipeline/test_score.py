@@ -235,7 +235,7 @@ def test_contradicting_rows_are_quarantined_whole(tmp_path: Path) -> None:
 
 
 def test_two_jobs_keep_their_rows_of_one_date(tmp_path: Path) -> None:
-    """What both predict is the later one's: a track has one prediction on a run date."""
+    """What both predict is kept of each; the later run's is served."""
     warehouse = tmp_path / "w.duckdb"
     (tmp_path / "j.yaml").write_text(
         f"job: score\nname: other\nsource: {tmp_path}/b.csv\nwarehouse: {warehouse}\nrun_date: {DATE}\n"
@@ -246,17 +246,22 @@ def test_two_jobs_keep_their_rows_of_one_date(tmp_path: Path) -> None:
     other = ("run", tmp_path / "j.yaml", "--output", "json")
 
     def standing() -> dict[str, int]:
-        rows = ask(warehouse, "SELECT job, count(*) AS n FROM predictions JOIN runs USING (run_id) GROUP BY job")
+        rows = ask(warehouse, "SELECT job, count(*) AS n FROM predictions GROUP BY job")
         return {row["job"]: row["n"] for row in rows}
 
     assert run(*command).json["status"] == "published"
     assert run(*other).json["predicted"] == 40
-    assert standing() == {"score": 20, "other": 40}
+    assert standing() == {"score": 30, "other": 40}
+    latest = "SELECT job, count(*) AS n FROM predictions_latest GROUP BY job ORDER BY job"
+    assert ask(warehouse, latest) == [{"job": "other", "n": 40}, {"job": "score", "n": 20}]
     assert [row["track_id"] for row in ask(warehouse, "FROM quarantine ORDER BY track_id")] == ["31", "62"]
     assert len(ask(warehouse, "SELECT DISTINCT run_id FROM drift")) == 2
     assert [run(*which).json["status"] for which in (command, other)] == ["already published"] * 2
     assert run(*command, "--force").json["predicted"] == 30
-    assert standing() == {"score": 30, "other": 30}
+    assert standing() == {"score": 30, "other": 40}
+    assert ask(warehouse, latest) == [{"job": "other", "n": 30}, {"job": "score", "n": 30}]
+    shares = ask(warehouse, "SELECT job, sum(share) AS share FROM genre_daily GROUP BY job")
+    assert [row["share"] for row in shares] == [pytest.approx(1)] * 2
     both, fixes = tmp_path / "both.csv", tmp_path / "fixes.csv"
     export = ("quarantine", "export", "--run-date", DATE, "--warehouse", warehouse, "--out")
     replay = ("quarantine", "replay", "--run-date", DATE, "--warehouse", warehouse, "--output", "json")
@@ -265,9 +270,21 @@ def test_two_jobs_keep_their_rows_of_one_date(tmp_path: Path) -> None:
     assert run(*export, fixes, "--job", "other").code == 0
     fixes.write_text(fixes.read_text().replace(",8,", ",0.8,"))
     assert run(*replay, fixes).json["predicted"] == 1
-    assert standing() == {"score": 30, "other": 31}
+    assert standing() == {"score": 30, "other": 41}
     assert run(*other, "--force").json["predicted"] == 40
     assert standing()["other"] == 40
+
+
+def test_a_job_that_is_delivered_again_takes_nothing_from_another(tmp_path: Path) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    source = write_csv(tmp_path / "a.csv", [track(i) for i in range(1, 31)])
+    assert api.score(source, warehouse, run_date=DATE, name="a").predicted == 30
+    for first in (20, 31):
+        source_b = write_csv(tmp_path / "b.csv", [track(i) for i in range(first, 51)])
+        api.score(source_b, warehouse, run_date=DATE, name="b", limits={"flipped_percent": 100})
+    assert len(ask(warehouse, "FROM predictions WHERE job = 'a'")) == 30
+    assert len(ask(warehouse, "FROM predictions_latest")) == 50
+    assert api.score(source, warehouse, run_date=DATE, name="a").status == "already published"
 
 
 def test_the_example_of_a_reason_is_a_row_that_has_it(tmp_path: Path) -> None:

@@ -142,10 +142,12 @@ def test_a_warehouse_of_layout_4_goes_on(tmp_path: Path, layout_4: Path) -> None
     result = score(write_csv(tmp_path / "t.csv", rows), layout_4, "2026-11-22", "--limit", "flipped_percent=100")
     assert (result["predicted"], result["flips"]) == (33, 31)
     for table in set(tables) - {"bundles", "quarantine"}:
-        old = ask(layout_4, f"FROM {table} WHERE run_date < '2026-11-22' ORDER BY ALL")
+        added = "EXCLUDE (job)" if table == "predictions" else ""
+        old = ask(layout_4, f"SELECT * {added} FROM {table} WHERE run_date < '2026-11-22' ORDER BY ALL")
         assert old == [row for row in before[table] if row["run_date"] < "2026-11-22"], table
     assert len(ask(layout_4, "FROM flips WHERE run_date = '2026-11-22' AND genre <> genre_before")) == 31
     assert ask(layout_4, "SELECT layout_version FROM layout") == [{"layout_version": schema.LAYOUT_VERSION}]
+    assert ask(layout_4, "SELECT DISTINCT job FROM predictions") == [{"job": "score"}]
     statuses = ask(layout_4, "SELECT status FROM runs ORDER BY started_at")
     assert [row["status"] for row in statuses] == ["published", "published", "refused", "published"]
 

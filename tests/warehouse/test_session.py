@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -238,3 +239,91 @@ def test_labels_that_cannot_be_read_are_in_the_ledger_and_change_nothing(tmp_pat
     assert ask(warehouse, "FROM tracks ORDER BY track_id") == before
     (line,) = ask(warehouse, "FROM runs WHERE action = 'labels'")
     assert (line["status"], line["exit_code"]) == ("refused", 65)
+
+
+# The last second of publishing
+
+
+def test_a_signal_after_the_commit_is_too_late(tmp_path: Path, big: Path) -> None:
+    """Exit code, last line, ledger and data agree: the run is published."""
+    warehouse = tmp_path / "w.duckdb"
+    score(write_csv(tmp_path / "t.csv", tracks(5)), warehouse, "2026-11-01")
+    with run_until("publishing", "score", big, "--warehouse", warehouse, "--run-date", DAY) as process:
+        process.send_signal(signal.SIGTERM)
+        code, err = go_on(process)
+    assert code == 0, err
+    lines = ask(warehouse, f"SELECT status, exit_code, predicted FROM runs WHERE run_date = '{DAY}'")
+    assert lines == [{"status": "published", "exit_code": 0, "predicted": 20_000}]
+    assert len(ask(warehouse, f"FROM predictions WHERE run_date = '{DAY}'")) == 20_000
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_kill_around_the_swap_keeps_two_generations_apart(tmp_path: Path, published: bool) -> None:
+    """Before it, the second name of the current generation is removed; after it, it becomes the generation before."""
+    warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(5))
+    runs = [score(source, warehouse, day)["run_id"] for day in ("2026-11-18", "2026-11-19")]
+    kept = generations.sibling(warehouse, "previous.new")
+    os.link(warehouse, kept)
+    if (
+        published
+    ):  # the state between the two renames: 18th is the generation before, 19th has two names, 20th is current
+        shutil.copy(warehouse, tmp_path / "next.duckdb")
+        score(source, tmp_path / "next.duckdb")
+        (tmp_path / "next.duckdb").replace(warehouse)
+    assert kept.samefile(warehouse) is not published
+    back = run("rollback", "--warehouse", warehouse, "--output", "json")
+    assert back.code == 0, back.err
+    assert back.json["to"]["run_id"] == runs[1 if published else 0]
+    assert not kept.exists()
+    assert not generations.sibling(warehouse, "previous").samefile(warehouse)
+
+
+def test_a_copy_that_outlives_its_run_holds_the_lock(tmp_path: Path) -> None:
+    """A kill -9 while the copying child is stalled; what the child writes later must not meet the next run."""
+    warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(5))
+    score(source, warehouse, "2026-11-18")
+    (tmp_path / "bin").mkdir()
+    slow = tmp_path / "bin" / "cp"
+    slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/stalled\nsleep 6\nexec {shutil.which("cp")} "$@"\n')
+    slow.chmod(0o755)
+    command = [
+        sys.executable,
+        "-m",
+        "genrepipe",
+        "score",
+        str(source),
+        "--warehouse",
+        str(warehouse),
+        "--run-date",
+        DAY,
+    ]
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"PATH": path}) as process:
+        while not (tmp_path / "stalled").exists():
+            time.sleep(0.05)
+        process.kill()
+    busy = run("score", source, "--warehouse", warehouse, "--run-date", DAY)
+    assert busy.code == 75, busy.err
+    until = time.monotonic() + 60
+    while (result := run("score", source, "--warehouse", warehouse, "--run-date", DAY)).code == 75:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert result.code == 0, result.err
+    statuses = ask(warehouse, f"SELECT status FROM runs WHERE run_date = '{DAY}' ORDER BY started_at")
+    assert [row["status"] for row in statuses] == ["killed", "published"]
+    assert len(ask(warehouse, "FROM predictions")) == 10
+    assert files(warehouse) == {"w.duckdb", "w.duckdb.previous"}
+
+
+def test_a_source_that_is_replaced_while_it_is_read_is_noticed(tmp_path: Path, big: Path) -> None:
+    """By another file of the same size and time, renamed over it after its hash was taken."""
+    warehouse, source, other = tmp_path / "w.duckdb", tmp_path / "s.csv", tmp_path / "o.csv"
+    shutil.copy2(big, source)
+    content = big.read_bytes()
+    other.write_bytes(content.replace(b"Minor", b"Major"))
+    os.utime(other, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
+    with run_until("copy", "score", source, "--warehouse", warehouse, "--run-date", DAY) as process:
+        other.replace(source)
+        code, err = go_on(process)
+    assert code == 74, err
+    assert "changed while it was read" in err

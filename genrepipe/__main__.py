@@ -14,13 +14,14 @@ import itertools
 import json
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from genrepipe.cli.main import cli
 from genrepipe.cli.output import OUTCOME
-from genrepipe.core import resources, signals
+from genrepipe.core import files, resources, signals
 from genrepipe.core.errors import GenrepipeError, StorageError, UsageError, as_genrepipe_error
 
 TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last message
@@ -33,7 +34,6 @@ def main() -> NoReturn:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed before we began, as 2>&- does
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
-    resources.limit_threads(resources.plan().threads)
     _leave(run(sys.argv[1:]))
 
 
@@ -41,6 +41,7 @@ def run(arguments: list[str]) -> int:
     """Run one command, and return its exit code; a failure is one line on stderr."""
     OUTCOME.clear()
     try:
+        resources.limit_threads(resources.plan().threads)
         code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
     except (BrokenPipeError, SystemExit):  # click exits where the reader of our output has gone
         code = 0
@@ -93,6 +94,10 @@ def _write_result(result: dict[str, Any], arguments: list[str]) -> None:
     if not {"score", "run"} & set(arguments[:1]):
         return
     named = OUTCOME.result_file or _named_result_file(arguments)
+    if named and (reason := files.not_ours(Path(named), b"{")):
+        with contextlib.suppress(OSError, ValueError):
+            print(f"genrepipe: warning: {named} {reason}, and is not written", file=sys.stderr)
+        named = None
     for path in ([str(named)] if named else []) + ([TERMINATION_LOG] if os.path.exists(TERMINATION_LOG) else []):  # noqa: PTH110
         try:
             with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123

@@ -48,7 +48,8 @@ def models_show(model: str | None, bundles: Path | None) -> None:
     """
     from genrepipe.pipeline.models import card
 
-    click.echo(card(model, bundles), nl=False)
+    text = card(model, bundles)
+    click.echo("\n".join(map(rendering.printable, text.split("\n"))), nl=False)
 
 
 @models.command("verify")

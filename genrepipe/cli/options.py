@@ -124,10 +124,17 @@ def job_request(job_file: Path, values: dict[str, Any], settings: tuple[str, ...
     """Resolve the request of a job file, whose keys flags, ``--set`` and the environment can set."""
     from genrepipe.pipeline.requests import ScoreRequest, load
 
-    request = load(job_file, {**flags(values), **pairs(settings, "--set")})
+    request = load(job_file, {**flags(values), **settings_of(settings)})
     if isinstance(request, ScoreRequest):
         OUTCOME.result_file = request.result_file
     return request
+
+
+def settings_of(texts: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the values of ``--set KEY=VALUE``, where nothing and ``null`` say that a key has no value."""
+    from genrepipe.pipeline.requests import NONE
+
+    return {key: None if text.strip() in NONE else text for key, text in pairs(texts, "--set").items()}
 
 
 def pairs(texts: tuple[str, ...], flag: str) -> dict[str, str]:

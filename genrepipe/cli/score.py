@@ -22,6 +22,7 @@ from genrepipe.cli.options import (
     job_request,
     pairs,
     score_request,
+    settings_of,
 )
 from genrepipe.cli.output import show
 from genrepipe.core import signals
@@ -141,7 +142,7 @@ def config_show(job_file: Path, settings: tuple[str, ...], output: str, **values
     """
     from genrepipe.pipeline import requests
 
-    found = requests.settings(job_file, {**flags(values), **pairs(settings, "--set")})
+    found = requests.settings(job_file, {**flags(values), **settings_of(settings)})
     show({"status": "shown", "settings": [vars(each) for each in found]}, output, rendering.config_text)
 
 

@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from genrepipe.core.errors import ConfigurationError
+
 CGROUP = Path("/sys/fs/cgroup")
 DUCKDB_SHARE = 0.3  # two million rows were scored and re-explained in a container of 1 GB
 DUCKDB_MEMORY_CEILING_MB = 512  # enough for millions of rows; DuckDB spills what does not fit
@@ -52,7 +54,14 @@ def limit_threads(threads: int) -> None:
     """Set the pool sizes that libraries read when they are imported, and turn telemetry off.
 
     Must run before polars, numpy or onnxruntime are imported; a value set by the user stays.
+
+    Raises
+    ------
+    ConfigurationError
+        A value set by the user is not a number of threads.
     """
     for variable in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, str(threads))
+        value = os.environ.setdefault(variable, str(threads))
+        if not value.isdigit() or int(value) == 0:
+            raise ConfigurationError(f"{variable} is {value!r}", "Set it to a number of threads from 1, or unset it")
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"

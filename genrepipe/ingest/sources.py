@@ -105,14 +105,16 @@ def _parts_of(argument: str, downloads: stores.Downloads | None) -> list[Part]:
         raise UsageError("A source is an empty text", "Name a file, a folder, a glob or file.duckdb::table")
     if stores.is_address(argument):
         return _objects_of(argument, downloads)
-    if TABLE_MARK in argument:
+    if _unnamable(argument):
+        raise UsageError(f"{argument}: its name is not UTF-8", "Rename the file")
+    if TABLE_MARK in argument and not Path(argument).exists():
         file, _, table = argument.rpartition(TABLE_MARK)
         if not Path(file).is_file():
             raise SourceMissing(f"{file}: there is no such DuckDB file", "Check the path before the ::")
         return [Part(argument, "table", Path(file), table)]
     path = Path(argument)
     if path.is_dir():
-        paths = sorted(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
+        paths = _distinct(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
         if not paths:
             raise SourceMissing(
                 f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file"
@@ -123,11 +125,36 @@ def _parts_of(argument: str, downloads: stores.Downloads | None) -> list[Part]:
     if path.exists():
         raise UsageError(f"{argument} is neither a file nor a folder", "Write what comes through it to a file first")
     if glob.has_magic(argument):
-        paths = sorted(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
+        paths = _distinct(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
         if not paths:
             raise SourceMissing(f"{argument}: no file matches", "Check the pattern, or wait for the file")
         return [_file_part(p) for p in paths]
     raise SourceMissing(f"{argument}: there is no such file", "Check the path, or wait for the file")
+
+
+def _unnamable(text: str) -> bool:
+    """Return whether a name cannot be text: a file system may hold any bytes as a name."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _distinct(paths: Iterable[Path]) -> list[Path]:
+    """Return paths in the order of names, one for each file: a link that leads back to its folder names it many times.
+
+    Raises
+    ------
+    UsageError
+        A name is not UTF-8.
+    """
+    files_by_place: dict[Path, Path] = {}
+    for path in sorted(paths, key=lambda path: (len(path.parts), path)):
+        if _unnamable(str(path)):
+            raise UsageError(f"{path}: its name is not UTF-8", "Rename the file")
+        files_by_place.setdefault(path.resolve(), path)
+    return sorted(files_by_place.values())
 
 
 def _objects_of(address: str, downloads: stores.Downloads | None) -> list[Part]:

@@ -12,10 +12,10 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genrepipe import contracts
 from genrepipe.core import assets
@@ -32,6 +32,8 @@ FILES = (MODEL, GOLDEN, REFERENCE, CARD)
 # Only where there is something to keep: loss by epoch, labels of known artists.
 CURVES, ARTISTS = "curves.parquet", "artists.parquet"
 OPTIONAL = (CURVES, ARTISTS)
+# In an ONNX file, the key of a tensor's external data (StringStringEntryProto, onnx.proto3): a field of 8 bytes.
+EXTERNAL_DATA = b"\x0a\x08location\x12"
 RESTORE = "Restore the bundle from where it came, or train it again"
 CHAMPION = "champion"  # a file beside the bundles that names one of them
 
@@ -47,7 +49,17 @@ class GenreSets(BaseModel):
 
     coverage: float = Field(gt=0, lt=1)
     visible_from: tuple[int, ...]
-    thresholds: tuple[float, ...]
+    thresholds: tuple[Annotated[float, Field(ge=0, le=1)], ...]
+
+    @model_validator(mode="after")
+    def _one_threshold_a_bucket(self) -> Self:
+        if len(self.thresholds) != len(self.visible_from) or list(self.visible_from[:1]) != [0]:
+            msg = "there must be a threshold for each bucket, the first of which begins at 0 tracks"
+            raise ValueError(msg)
+        if list(self.visible_from) != sorted(set(self.visible_from)):
+            msg = "the buckets must ascend"
+            raise ValueError(msg)
+        return self
 
 
 class Manifest(BaseModel):
@@ -176,6 +188,8 @@ def promote(model: str, bundles: Path) -> tuple[str, str]:
         The folder cannot be written.
     """
     bundle = load(model, bundles)
+    if not bundle.manifest.audit:
+        raise BundleBroken(f"{bundle.folder} has no audit", "Train it again: training looks for leaks")
     failed = [str(gate.get("gate")) for gate in bundle.manifest.audit if not gate.get("passed")]
     if failed:
         raise BundleBroken(
@@ -257,6 +271,8 @@ def load(model: str | None = None, bundles: Path | None = None) -> Bundle:
             f"{folder} holds files that its manifest does not name: {', '.join(sorted(strangers))}", RESTORE
         )
     _check_fits(folder, manifest)
+    if EXTERNAL_DATA in contents[MODEL]:
+        raise BundleBroken(f"{folder}: {MODEL} reads other files, which the manifest does not name", RESTORE)
     return Bundle(folder, manifest, hashlib.sha256(text).hexdigest(), contents)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
+from genrepipe.core import signals
 from genrepipe.core.errors import BundleBroken
 from genrepipe.model import features
 from genrepipe.model.bundle import MODEL, RESTORE
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 BLOCK = 16_384
 ROWS_ALIGNED = 16
+VERIFY_SECONDS = 10.0  # for a graph to load and to score its golden rows; the largest that ships takes 0.1 s
 
 
 class Scorer:
@@ -46,6 +48,19 @@ class Scorer:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        self._bundle = bundle
+        self._pool = ThreadPoolExecutor(threads)
+        try:
+            # A graph may loop without end: in a thread, so that a signal is heard, and for a limited time.
+            self.golden_difference = signals.call_interruptibly(lambda: self._load(options), VERIFY_SECONDS)
+        except TimeoutError as error:
+            raise BundleBroken(
+                f"{bundle.folder}: its golden rows are not scored within {VERIFY_SECONDS:g} s", RESTORE
+            ) from error
+
+    def _load(self, options: onnxruntime.SessionOptions) -> float:
+        """Load the graph, and return the largest difference of its golden rows."""
+        bundle = self._bundle
         try:
             self._session = onnxruntime.InferenceSession(
                 bundle.contents[MODEL], options, providers=["CPUExecutionProvider"]
@@ -57,9 +72,7 @@ class Scorer:
                 f"{bundle.model} is not a graph that onnxruntime can run: {str(error).splitlines()[0]}",
                 RESTORE,
             ) from error
-        self._bundle = bundle
-        self._pool = ThreadPoolExecutor(threads)
-        self.golden_difference = self._check_golden()
+        return self._check_golden()
 
     def probabilities(self, matrix: Matrix) -> Matrix:
         """Return probabilities, float32 of shape (rows, labels), for inputs, float32 of shape (rows, input columns)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from genrepipe.core import files
 from genrepipe.core.events import Reporter, RunFailed, RunStarted
 from genrepipe.pipeline.results import ScoreResult
 
@@ -48,6 +49,9 @@ class Metrics(Reporter):
 
     def _write(self, exit_code: int, result: ScoreResult | None = None) -> None:
         if self._path is None:
+            return
+        if reason := files.not_ours(self._path, b"# HELP genrepipe_"):
+            self._log.warning("metrics", error=f"{self._path} {reason}")
             return
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415  only where it is asked for
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
+from genrepipe.core import files
 from genrepipe.core.events import Reporter, RunFailed, RunStarted
 from genrepipe.core.version import VERSION
 from genrepipe.ingest import stores
@@ -54,6 +55,9 @@ class Lineage(Reporter):
 
     def _emit(self, kind: str, predicted: int | None = None, error: str | None = None) -> None:
         run = self._run
+        if self._wanted and self._file is not None and (reason := files.not_ours(self._file, b"{")):
+            self._log.warning("lineage", error=f"{self._file} {reason}")
+            return
         if self._wanted and run is not None:
             deliver(self._log, "lineage", lambda: _client(self._file).emit(_event(kind, run, predicted, error)))
 

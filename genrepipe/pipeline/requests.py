@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PREFIX = "GENREPIPE_"
 MAX_KEEP_DAYS = 36_500  # a century
+MAX_MOUNTED = 100_000  # characters of a mounted value
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class TrainRequest(Request):
 
 R = TypeVar("R", bound=Request)
 KINDS: dict[str, type[ScoreRequest | TrainRequest]] = {"score": ScoreRequest, "train": TrainRequest}
+NONE = {"", "null"}  # what says in the environment, or by --set, that a key has no value
 NOT_JOB_KEYS = ("job",)  # neither a flag nor a variable can change them
 
 
@@ -168,7 +171,7 @@ def _merged(
             given := _of_environment(key, os.environ if environment is None else environment)
         ):
             text, variable = given
-            values[key], origins[key] = _parsed(kind, key, text), variable
+            values[key], origins[key] = None if text.strip() in NONE else _parsed(kind, key, text), variable
     for key, value in flags.items():
         if key not in keys:
             raise UsageError(f"{key}: unknown key", _hint(key, keys))
@@ -274,20 +277,24 @@ def _of_environment(key: str, environment: Mapping[str, str]) -> tuple[str, str]
     mounted = environment.get(f"{name}_FILE")
     if not mounted or name in environment:
         return None
+    remedy = "Mount the file, or unset the variable"
     try:
-        text = Path(mounted).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"{name}_FILE names {mounted}, which cannot be read", "Mount the file, or unset the variable"
-        ) from error
+        if Path(mounted).exists() and not Path(mounted).is_file():
+            raise ConfigurationError(f"{name}_FILE names {mounted}, which is not a regular file", remedy)
+        with Path(mounted).open(encoding="utf-8") as file:
+            text = file.read(MAX_MOUNTED + 1).strip()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{name}_FILE names {mounted}, which cannot be read", remedy) from error
+    if len(text) > MAX_MOUNTED:
+        raise ConfigurationError(f"{name}_FILE names {mounted}, which holds more than a value", remedy)
     return (text, f"{name}_FILE") if text else None
 
 
 def _parsed(kind: type[Request], key: str, text: str) -> Any:
-    """Return the value that a text means: a path or a name as it stands; a list, pairs or a number as YAML; null is none."""
-    if text.strip() in {"", "null"}:
-        return None
-    is_text = kind.model_fields[key].annotation in {str, Path, str | None, Path | None} or key in {"source", "models"}
+    """Return the value that a text means: a path or a name as it stands; a list, pairs, a number or a bool as YAML."""
+    annotation: Any = kind.model_fields[key].annotation
+    kinds = get_args(annotation) if get_origin(annotation) in {UnionType, Union} else (annotation,)
+    is_text = not any(each in {int, bool} or get_origin(each) is dict for each in kinds)
     if is_text and not (text.startswith("[") and text.endswith("]")):
         return text
     try:

@@ -27,9 +27,12 @@ if TYPE_CHECKING:
 ID = "quarantine_id"
 REASONS = "reasons"
 EXAMPLES = 5
-# Spreadsheets run cells that begin like this; a quote before them makes them text (OWASP, CSV injection).
-FORMULA = re.compile(r"^[=+@\t\r]|^-(?!\d|\.\d)")
-NEUTRAL = re.compile(r"^'(?=[=+@\t\r]|-(?!\d|\.\d))")
+# A cell that spreadsheets may run as a formula: after white space, one of these signs, also in full width, unless the whole
+# is a number. A quote before it makes it text (OWASP, CSV injection).
+_SIGN = r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]"
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+FORMULA = re.compile(rf"(?!{_NUMBER}\Z)(?:{_SIGN}|[\t\r\n])")
+NEUTRAL = re.compile(rf"'(?=(?!{_NUMBER}\Z)(?:{_SIGN}|[\t\r\n]))")
 
 
 @dataclass(frozen=True)

@@ -218,12 +218,18 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
         It cannot be read, or its folder does not exist.
     """
     name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise WarehouseUnusable(f"{name}: its name is not UTF-8", "Name another --warehouse") from None
     if re.match(r"^:|^\w{2,}:|.*\?", name) or path.suffix.lower() in NOT_WAREHOUSES:
         raise WarehouseUnusable(f"{name} cannot be a warehouse", "Name a file, for example warehouse.duckdb")
     if path.is_dir():
         raise WarehouseUnusable(
             f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb"
         )
+    if path.exists() and not path.is_file():
+        raise WarehouseUnusable(f"{path} is not a regular file", "Name a file, for example warehouse.duckdb")
     if path.exists():
         try:
             with path.open("rb") as file:

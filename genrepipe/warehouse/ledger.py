@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from genrepipe.model.bundle import Bundle
     from genrepipe.warehouse.connection import Database
 
+EARLIEST = date(1970, 1, 1)  # an earlier run date is a mistake
 COUNTS = ("received", "predicted", "quarantined", "duplicates", "empty", "imputed_duration_ms", "imputed_tempo")
 KILLED = {"status": "killed", "exit_code": None, "error": "The run was killed, or the machine stopped."}
 
@@ -30,15 +31,17 @@ def parse_date(text: str | None) -> date:
     Raises
     ------
     UsageError
-        It is not a date, or lies after tomorrow: the newest date is served, so a mistyped year would be served for long.
+        It is not a date from 1970 on, or lies after tomorrow: the newest date is served, so a mistyped year would be served for long.
     """
     today = datetime.now(UTC).date()
     if text is None:
         return today
     try:
-        parsed = date.fromisoformat(text)
+        parsed = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
-        raise UsageError(f"The run date {text!r} is not a date", "Write it as 2026-11-22") from None
+        parsed = None
+    if parsed is None or parsed.isoformat() != text or parsed < EARLIEST:
+        raise UsageError(f"The run date {text!r} is not a date", "Write it as 2026-11-22")
     if parsed > today + timedelta(days=1):
         raise UsageError(f"The run date {parsed} is in the future", f"Correct it; today is {today}")
     return parsed

@@ -6,10 +6,12 @@ of runs that the ledger does not know yet: a command that was killed could not r
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
+import stat
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 BUSY = "Wait for it, or stop it; then run again"
 UNRECORDED = "unrecorded"
+MAX_TEXT = 1 << 20  # characters that are read of a lock file
 
 
 class Lock:
@@ -71,13 +74,7 @@ def locked(path: Path, warehouse: Path, identity: dict[str, str]) -> Iterator[Lo
         The folder cannot be written.
     """
     while True:
-        try:
-            file = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written: {error.strerror}", "Check the folder's permissions"
-            ) from error
-        with file:
+        with _opened(path) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -94,11 +91,24 @@ def locked(path: Path, warehouse: Path, identity: dict[str, str]) -> Iterator[Lo
             return
 
 
+def _opened(path: Path) -> IO[str]:
+    """Open the lock file; a link, a pipe or a device in its place is refused, since what it leads to would be emptied."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        what = "is a link" if error.errno == errno.ELOOP else f"cannot be written: {error.strerror}"
+        raise StorageError(f"{path} {what}", "Check the folder and its permissions") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise StorageError(f"{path} is not a regular file", "Remove it: it is the place of the warehouse's lock")
+    return os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
+
+
 def _read(file: IO[str]) -> dict[str, Any] | None:
     file.seek(0)
     try:
-        content = json.loads(file.read() or "null")
-    except (OSError, ValueError):
+        content = json.loads(file.read(MAX_TEXT) or "null")
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 

@@ -39,15 +39,19 @@ def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
         signals.on_signal(database.interrupt),
     ):
         database.forbid_file_access()
+        database.execute("SET lock_configuration = true")  # else logging could be turned on, into a file
         return _ask(database, statement)
 
 
 def _ask(database: Database, statement: str) -> pl.DataFrame:
     try:
         statements = duckdb.extract_statements(statement)
-        if [each.type for each in statements] != [duckdb.StatementType.SELECT]:
-            raise UsageError("The query is not one SELECT", "Write one query; DESCRIBE and SHOW are queries too")
         bare = _without_end(statement)
+        if [each.type for each in statements] == [duckdb.StatementType.MULTI]:  # PIVOT: it looks at values first
+            database.execute(f"CREATE TEMP TABLE pivoted AS FROM ({bare}\n)")
+            bare = "FROM pivoted"
+        elif [each.type for each in statements] != [duckdb.StatementType.SELECT]:
+            raise UsageError("The query is not one SELECT", "Write one query; DESCRIBE and SHOW are queries too")
         columns = database.rows(f"DESCRIBE ({bare}\n)")
         names = [f"c{i}" for i in range(len(columns))]
         cast = {name: _printable(name, str(column[1])) for name, column in zip(names, columns, strict=True)}
@@ -105,7 +109,7 @@ def _printable(name: str, kind: str) -> str:
     if kind in {"TIMESTAMP_S", "TIMESTAMP_MS"}:
         return f"{name}::TIMESTAMP AS {name}"  # in which infinity stays what it is
     unknown = re.search(
-        r"HUGEINT|INTERVAL|UNION|BIT|BLOB|TIME WITH TIME ZONE|VARIANT|GEOMETRY|TIMESTAMP_(S|MS|NS)|MAP\(.*(DATE|TIMESTAMP)",
+        r"HUGEINT|BIGNUM|\bTIME(_NS)?\b|INTERVAL|UNION|BIT|BLOB|TIME WITH TIME ZONE|VARIANT|GEOMETRY|TIMESTAMP_(S|MS|NS)|MAP\(.*(DATE|TIMESTAMP)",
         kind,
     )
     return f"{name}::VARCHAR AS {name}" if unknown else name

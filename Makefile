@@ -4,7 +4,7 @@ SCORE := .venv
 DEV := .venv-dev
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: docs score test proofs faults fuzz soak image-test bench facts bundles constraints clean
+.PHONY: docs score test proofs faults torture fuzz soak image-test bench facts bundles constraints clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -23,6 +23,9 @@ proofs: $(DEV)/ready  ## minutes: retrain on the real table, lint contracts, ins
 
 faults: $(DEV)/ready  ## each stage of a run x each fault, as a table (needs root for a tmpfs)
 	$(DEV)/bin/pytest -m slow -s tests/pipeline/test_faults.py
+
+torture: $(DEV)/ready  ## a fault at every file operation of every command that writes; POINTS=100 draws as many
+	$(DEV)/bin/python -m tests.torture.torture $(POINTS)
 
 fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader
 	$(DEV)/bin/pytest -m slow -n 2 -rP tests/ingest/test_fuzz.py

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 STORAGE_VERSION = "v1.5.0"  # other tools of that release and later can open the file
 # A warehouse by these names would be opened in memory, or read as something else.
 NOT_WAREHOUSES = {".csv", ".tsv", ".parquet", ".json", ".gz", ".zst"}
+# What DuckDB says of a disk that fails, whatever the class of its exception.
+DISK_ERRORS = ("fsync failed", "input/output error", "i/o error", "could not sync", "failed to truncate")
 MAGIC = b"DUCK"  # bytes 8 to 11 of a DuckDB file
 # DuckDB stores rows in groups of this size; an insert of whole groups is written once, compressed, in parallel.
 ROW_GROUP = 122_880
@@ -182,8 +184,9 @@ class Database:
         self.execute("COMMIT")
 
     def interrupt(self) -> None:
-        """Stop the running statement, which raises ``Interrupted``."""
-        self._connection.interrupt()
+        """Stop the running statement, which raises ``Interrupted``; does nothing once the connection is closed."""
+        with suppress(duckdb.Error):
+            self._connection.interrupt()
 
     def forbid_file_access(self) -> None:
         """Give up access to every file but the database's own, for good."""
@@ -309,6 +312,6 @@ def _translate(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckd
         )
     if "corrupt database file" in lowered:
         return WarehouseUnusable(f"{path} is damaged: {text}", "Restore it from a backup, or name another --warehouse")
-    if isinstance(error, duckdb.IOException):
+    if isinstance(error, duckdb.IOException) or any(word in lowered for word in DISK_ERRORS):
         return StorageError(f"{path or 'Reading failed'}: {text}", "Check the file, its permissions and the disk")
     return error

@@ -110,9 +110,8 @@ class Generations:
             The disk is full, or the folder cannot be written; nothing was published.
         """
         try:
-            with signals.uninterrupted():
-                database.execute("CHECKPOINT")
-                database.close()
+            database.execute("CHECKPOINT")
+            database.close()
             self._keep_tail()
             _sync(self.next)
             if self.current is None:
@@ -162,16 +161,17 @@ class Generations:
 
     def recover(self) -> None:
         """Finish or remove what a killed command left."""
-        self._keep_previous()
+        with suppress(OSError):
+            self._keep_previous()
         self.clear()
 
     def clear(self) -> None:
-        """Remove a generation that was not published."""
-        for leftover in ("next", "next.wal"):
-            sibling(self.path, leftover).unlink(missing_ok=True)
+        """Remove a generation that was not published, as far as the disk lets us: the next command tries again."""
+        leftovers = [sibling(self.path, "next"), sibling(self.path, "next.wal")]
+        for leftover in [*leftovers, *([] if self.swapped else [self._kept])]:
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
         shutil.rmtree(sibling(self.path, "next.tmp"), ignore_errors=True)
-        if not self.swapped:
-            self._kept.unlink(missing_ok=True)
 
     def _copy(self, origin: Path, target: Path) -> None:
         tool = shutil.which("cp")

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from genrepipe.core.errors import StorageError, WarehouseBusy
@@ -87,7 +87,8 @@ def locked(path: Path, warehouse: Path, identity: dict[str, str]) -> Iterator[Lo
                 yield lock
             finally:
                 if not lock.write_notes():
-                    path.unlink(missing_ok=True)
+                    with suppress(OSError):  # an empty lock file is no lock
+                        path.unlink(missing_ok=True)
             return
 
 

@@ -104,7 +104,9 @@ class WriteSession:
         self._publish(self._database, keep_previous=False)
 
     def _publish(self, database: Database, *, keep_previous: bool) -> None:
-        for warning in self._files.publish(database, keep_previous=keep_previous):
+        with signals.uninterrupted():
+            warnings = self._files.publish(database, keep_previous=keep_previous)
+        for warning in warnings:
             self._stages.reporter.warning("publish", error=warning)
         self._lock.unrecorded = []
 

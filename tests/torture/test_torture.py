@@ -1,0 +1,38 @@
+"""Twenty of the points of ``make torture``; ``GENREPIPE_TORTURE_SEED`` draws others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.torture.torture import Bench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+POINTS = 20
+SEED = int(os.environ.get("GENREPIPE_TORTURE_SEED", "0"))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    if shutil.which("cc") is None:
+        pytest.skip("the library that injects faults needs a C compiler")
+    folder: Path = tmp_path_factory.mktemp("torture")
+    return Bench(folder)
+
+
+@pytest.mark.parametrize("number", range(POINTS))
+def test_a_fault_at_a_file_operation_is_survived(bench: Bench, number: int) -> None:
+    point = bench.sample(POINTS, SEED)[number]
+    assert bench.try_point(point), point
+
+
+def test_every_command_changes_files_many_times(bench: Bench) -> None:
+    """Else the library was not loaded, and no fault was made."""
+    assert bench.operations["nightly"] > 30
+    assert all(count >= 5 for count in bench.operations.values())
+    assert all(bench.old[command] != bench.new[command] for command in bench.operations if command != "recognised")

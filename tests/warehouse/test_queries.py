@@ -76,3 +76,28 @@ def test_query_shows_dates_that_python_has_not(scored: Path, form: str, output: 
     assert (done.code, done.err) == (0, "")
     assert done.out.count("infinity") >= 6
     assert output == "table" or all(word in done.out for word in ("290000", "2026-11-22", "5001-01-01 (BC)"))
+
+
+def test_a_query_cannot_write_a_log(scored: Path, tmp_path: Path) -> None:
+    for sql in (
+        f"FROM enable_logging(storage='file', storage_config={{'path': '{tmp_path}/log'}})",
+        "FROM enable_logging()",
+        "FROM set_logging_level('debug')",
+    ):
+        result = run("query", sql, "--warehouse", scored)
+        assert result.code == 64, sql
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "answer"),
+    [
+        ("SELECT TIME '24:00:00' AS t, TIME '01:02:03' AS u", {"t": "24:00:00", "u": "01:02:03"}),
+        ("SELECT [TIME '24:00:00'] AS t", {"t": "['24:00:00']"}),
+        ("SELECT 123456789012345678901234567890123456789012::BIGNUM AS n", {"n": "123456789012345678901234567890123456789012"}),
+        ("PIVOT (SELECT 'x' AS k, 1 AS v) ON k USING sum(v)", {"x": 1}),
+        ("PIVOT (SELECT 'x' AS k, 1 AS v) ON k USING sum(v);", {"x": 1}),
+    ],
+)  # fmt: skip
+def test_rare_types_and_pivots_are_answered(scored: Path, sql: str, answer: dict[str, object]) -> None:
+    assert ask(scored, sql) == [answer]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from genrepipe.cli import rendering
-from genrepipe.cli.options import BUNDLES, OUTPUT, WAREHOUSE, Group
+from genrepipe.cli.options import BUNDLES, JOB, OUTPUT, WAREHOUSE, Group
 from genrepipe.cli.output import show
 
 
@@ -89,9 +89,10 @@ def models_promote(model: str, bundles: Path, output: str) -> None:
 
 @models.command("compare")
 @click.option("--run-date", help="The run date, YYYY-MM-DD; without it, the newest one with a shadow.")
+@JOB
 @WAREHOUSE
 @OUTPUT
-def models_compare(run_date: str | None, warehouse: Path, output: str) -> None:
+def models_compare(run_date: str | None, job: str | None, warehouse: Path, output: str) -> None:
     """Compare the shadow's answers with those that were served.
 
     \b
@@ -100,4 +101,4 @@ def models_compare(run_date: str | None, warehouse: Path, output: str) -> None:
     """
     from genrepipe.pipeline.compare import compare
 
-    show(compare(warehouse, run_date), output, rendering.compare_text)
+    show(compare(warehouse, run_date, job), output, rendering.compare_text)

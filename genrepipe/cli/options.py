@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -11,6 +11,8 @@ from genrepipe.cli.output import OUTCOME
 from genrepipe.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
     from genrepipe.pipeline.requests import Request, ScoreRequest, TrainRequest
 
 OUTPUT = click.option(
@@ -80,25 +82,36 @@ class RequestCommand(click.Command):
 
 
 def _options_of(kind: type[Request], positional: tuple[str, ...]) -> list[click.Parameter]:
-    from genrepipe.pipeline.requests import NOT_JOB_KEYS, flag_of
+    from genrepipe.pipeline.requests import FILE_ONLY_KEYS, PREFIX, flag_of
 
     options: list[click.Parameter] = []
     for key, field in kind.model_fields.items():
-        if key in NOT_JOB_KEYS or key in positional:
+        if key in FILE_ONLY_KEYS or key in positional:
             continue
         flag = flag_of(kind, key)
         default = None if field.is_required() else field.get_default(call_default_factory=True)
-        text = (
-            f"{field.description}" if default in (None, (), {}, False) else f"{field.description}  [default: {default}]"
-        )
+        # Commands say that GENREPIPE_KEY is each key's variable; a flag of another name shows its own.
+        notes = [] if flag.name == f"--{key.replace('_', '-')}" else [f"env var: {PREFIX}{key.upper()}"]
+        if field.is_required():
+            notes.append("required")
+        elif default not in (None, (), {}, False):
+            notes.append(f"default: {default}")
+        text = f"{field.description}  [{'; '.join(notes)}]" if notes else str(field.description)
         if field.annotation is bool:
             options.append(click.Option([flag.name, key], is_flag=True, default=None, help=text))
         elif flag.repeated:
             options.append(click.Option([flag.name, key], multiple=True, metavar=flag.metavar, default=None, help=text))
         else:
-            metavar = flag.metavar or {int: "NUMBER"}.get(field.annotation, "TEXT")  # type: ignore[arg-type]
-            options.append(click.Option([flag.name, key], metavar=metavar, default=None, help=text))
+            options.append(
+                click.Option([flag.name, key], metavar=flag.metavar or _metavar(field), default=None, help=text)
+            )
     return options
+
+
+def _metavar(field: FieldInfo) -> str:
+    """Return what a flag's value is called, of the first type of a field that may be None."""
+    kind = (*get_args(field.annotation), field.annotation)[0]
+    return {int: "NUMBER", Path: "PATH"}.get(kind, "TEXT")
 
 
 def flags(values: dict[str, Any]) -> dict[str, Any]:

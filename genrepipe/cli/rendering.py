@@ -108,7 +108,7 @@ def labels_text(result: LabelsResult) -> str:
         f"{result.received:,} received = {result.labelled:,} tracks labelled + {result.unknown_tracks:,} unknown tracks "
         f"+ {result.repeated:,} repeated + {result.not_labels:,} that are no label"
     )
-    return "\n".join([counts, *(f"{m.run_date}  {_performance(m)}" for m in result.performance)])
+    return "\n".join([counts, *(f"{m.run_date}  {printable(m.job)}  {_performance(m)}" for m in result.performance)])
 
 
 def _performance(measured: Measured | ModelPerformance) -> str:
@@ -120,10 +120,10 @@ def _performance(measured: Measured | ModelPerformance) -> str:
 
 
 def quarantine_text(result: QuarantineList) -> str:
-    """Show open rows by run date and rule, with a few examples."""
+    """Show open rows by run date, job and rule, with a few examples."""
     lines = []
     for group in result.groups:
-        lines.append(f"{group.run_date}  {group.rows:>8,}  {printable(group.reason)}")
+        lines.append(f"{group.run_date}  {printable(group.job)}  {group.rows:>8,}  {printable(group.reason)}")
         lines += [
             f"{'':>22}{example['id']}  {printable(example['file'])} row {example['row']}" for example in group.examples
         ]
@@ -166,7 +166,7 @@ def promoted_text(result: PromoteResult) -> str:
 def compare_text(result: CompareResult) -> str:
     """Show where two bundles disagree, the most frequent first."""
     lines = [
-        f"{result.run_date}  {result.shadow} agrees with {result.model} on {result.agreement:.2%} of {result.tracks:,} tracks"
+        f"{result.run_date}  {printable(result.job)}  {result.shadow} agrees with {result.model} on {result.agreement:.2%} of {result.tracks:,} tracks"
     ]
     lines += [f"  {_performance(measured)}" for measured in result.performance]
     lines += [f"  {flip.tracks:>8,}  {flip.served} → {flip.shadow}" for flip in result.flips[:10]]

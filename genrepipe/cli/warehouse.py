@@ -80,7 +80,7 @@ def quarantine() -> None:
 @WAREHOUSE
 @OUTPUT
 def quarantine_list(run_date: str | None, warehouse: Path, output: str) -> None:
-    """Count the open rows by run date and rule, with five examples of each.
+    """Count the open rows by run date, job and rule, with five examples of each.
 
     \b
     Example:

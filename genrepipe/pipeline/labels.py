@@ -64,14 +64,14 @@ def take_labels(
                 database.execute(
                     "UPDATE tracks SET music_genre = labels.genre FROM labels WHERE tracks.track_id = labels.track_id"
                 )
-                dates = database.rows(
-                    "SELECT DISTINCT run_date FROM predictions SEMI JOIN labels USING (track_id) ORDER BY 1"
+                predicted = database.rows(
+                    "SELECT DISTINCT run_date, job FROM predictions SEMI JOIN labels USING (track_id) ORDER BY ALL"
                 )
                 measured = [
                     each
-                    for (day,) in dates
+                    for day, job in predicted
                     for role in performance.ROLES
-                    for each in performance.measure(database, run, day, role)
+                    for each in performance.measure(database, run, job, day, role)
                 ]
                 columns = {
                     "sources": [part.name for part in opened.parts], "received": counts.received,

@@ -79,7 +79,7 @@ def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
         "scored_at": f"TIMESTAMP {literal(run.started_at.isoformat(sep=' '))}",
     }
     columns = "*" if table == "predictions" else ", ".join(SHADOW_COLUMNS)
-    added = {k: v for k, v in constants.items() if table == "predictions" or k not in {"scored_at", "job"}}
+    added = {k: v for k, v in constants.items() if table == "predictions" or k != "scored_at"}
     return f"{columns}, " + ", ".join(f"{value} AS {identifier(name)}" for name, value in added.items())
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def list_open(warehouse: Path, run_date: str | None) -> QuarantineList:
-    """Return the open rows of one or every run date, by rule."""
+    """Return the open rows of one or every run date, by job and rule."""
     day = ledger.parse_date(run_date) if run_date else None
     with schema.open_reading(warehouse, resources.plan()) as database:
         return QuarantineList(quarantine.open_rows(database, day))

@@ -61,7 +61,10 @@ def replay(
             result, reasons = _replay(request, run, exported, reporter)
     with schema.open_reading(warehouse, resources.plan()) as database:
         resolved = database.value("SELECT count(*) FROM quarantine WHERE resolved_by = ?", [result.run_id])
-        still_open = database.value("SELECT count(*) FROM quarantine WHERE run_date = ? AND resolved_by IS NULL", [day])
+        still_open = database.value(
+            "SELECT count(*) FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND job = ? AND resolved_by IS NULL",
+            [day, job],
+        )
     values = {name: getattr(result, name) for name in ScoreResult.__dataclass_fields__}
     return ReplayResult(**values, reasons=reasons, resolved=resolved, open=still_open)
 

@@ -109,7 +109,7 @@ class TrainRequest(Request):
 R = TypeVar("R", bound=Request)
 KINDS: dict[str, type[ScoreRequest | TrainRequest]] = {"score": ScoreRequest, "train": TrainRequest}
 NONE = {"", "null"}  # what says in the environment, or by --set, that a key has no value
-NOT_JOB_KEYS = ("job",)  # neither a flag nor a variable can change them
+FILE_ONLY_KEYS = ("job",)  # neither a flag nor a variable can change them
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _merged(
             raise ConfigurationError(f"{path}: unknown key {key!r}", _hint(str(key), keys))
         values[key], origins[key] = value, path
     for key in keys:
-        if key not in NOT_JOB_KEYS and (
+        if key not in FILE_ONLY_KEYS and (
             given := _of_environment(key, os.environ if environment is None else environment)
         ):
             text, variable = given
@@ -175,8 +175,11 @@ def _merged(
     for key, value in flags.items():
         if key not in keys:
             raise UsageError(f"{key}: unknown key", _hint(key, keys))
+        flag = flag_of(kind, key).name
         values[key] = _parsed(kind, key, value) if isinstance(value, str) else value
-        origins[key] = f"flag {flag_of(kind, key).name}"
+        if isinstance(value, str) and (not value.strip() or values[key] is None):
+            raise UsageError(f"{flag}: {value!r} is no value", "Give one, or leave the flag out")
+        origins[key] = f"flag {flag}"
     values = {key: value for key, value in values.items() if value is not None}
     try:
         return kind.model_validate(values), origins
@@ -223,7 +226,10 @@ def _loaded(
     kind = KINDS.get(str(values.get("job")))
     if kind is None:
         raise ConfigurationError(f"{path}: job is {values.get('job')!r}", f"Write job: {' or job: '.join(KINDS)}")
-    return _merged(kind, flags or {}, environment, values, str(path))
+    request, origins = _merged(kind, flags or {}, environment, values, str(path))
+    if "name" not in origins:  # two files without one would replace each other's predictions
+        raise ConfigurationError(f"{path}: name is not given", "Write name: and one word; predictions are kept by it")
+    return request, origins
 
 
 def settings(path: Path, flags: Mapping[str, Any] | None = None) -> list[Setting]:
@@ -249,7 +255,7 @@ def shipped_jobs() -> list[str]:
 def json_schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema of a job file of this kind: score or train."""
     schema = KINDS[kind].model_json_schema()
-    schema["required"] = ["job", *schema.get("required", ())]
+    schema["required"] = ["job", "name", *schema.get("required", ())]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -177,9 +177,10 @@ class Disagreement(Result):
 
 @dataclass(frozen=True)
 class CompareResult(Result):
-    """The shadow's answers of a run date beside those that were served."""
+    """The shadow's answers of a job's run date beside those that were served."""
 
     run_date: str
+    job: str
     model: str
     shadow: str
     tracks: int
@@ -191,7 +192,7 @@ class CompareResult(Result):
 
 @dataclass(frozen=True)
 class QuarantineList(Result):
-    """Open rows by run date and rule."""
+    """Open rows by run date, job and rule."""
 
     groups: list[OpenRows]
     status: str = "listed"

@@ -25,7 +25,7 @@ def rollback(warehouse: Path) -> RollbackResult:
     Raises
     ------
     WarehouseUnusable
-        There is no generation before, or no run was published in it.
+        There is no generation before, no run was published in it, or it has the same runs.
     """
     plan = resources.plan()
     run = Run("rollback", ledger.parse_date(None), "rollback")

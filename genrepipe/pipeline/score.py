@@ -24,8 +24,9 @@ def score(request: ScoreRequest, reporter: Reporter = SILENT) -> ScoreResult:
     Raises
     ------
     GenrepipeError
-        Any class of the tree in ``core.errors``; no prediction was published. Where the run had begun to read, the ledger
-        has a line, and the checks and the quarantine are there to look at.
+        Any class of the tree in ``core.errors``; no prediction was published. From stage copy on
+        the ledger has a line; of a run that a check refused, checks and quarantine are there to look at.
+        Nothing is recorded of a mistaken request.
     """
     run_id = ledger.new_run_id()
     with signals.deferred(), reported(request, run_id, reporter):

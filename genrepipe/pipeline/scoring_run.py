@@ -166,7 +166,7 @@ class ScoringRun:
         assert self.counts is not None  # noqa: S101  it has landed
         self.steps.make("earlier_runs")
         for table in ("predictions", "shadow_predictions"):
-            self.database.execute(f"DELETE FROM {table} WHERE {self._replaced()}", [self.run.run_date])
+            self.database.execute(f"DELETE FROM {table} WHERE {self._replaced()}", [self.run.job, self.run.run_date])
         if self.models.shadow:
             predict(self.steps, self.run, *self.models.shadow, table="shadow_predictions")
         bundle, scorer = self.models.bundle, self.models.scorer
@@ -176,7 +176,7 @@ class ScoringRun:
 
     def _replaced(self) -> str:
         """Return the predicate of the predictions that this run replaces: those of the job on the date."""
-        return "run_date = ? AND run_id IN (SELECT run_id FROM earlier_runs)"
+        return "job = ? AND run_date = ?"
 
     def judge(self) -> None:
         """Run the monitors and the checks of the predictions; a failed one stops the publish."""

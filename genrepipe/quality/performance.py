@@ -1,4 +1,4 @@
-"""Performance: accuracy and AUROC of the predictions of a run date, once labels are known.
+"""Performance: accuracy and AUROC of a job's predictions of a run date, once labels are known.
 
 AUROC is the probability that a track of a genre has a higher probability of it than one that is not (ties count
 half; Hanley and McNeil 1982). Probabilities are counted in bins of 1/65536, so a run of any length needs the same memory.
@@ -77,7 +77,7 @@ def _area(others: npt.NDArray[np.float64], ours: npt.NDArray[np.float64]) -> flo
 
 @dataclass(frozen=True)
 class Measured(Result):
-    """How good one bundle's predictions of a run date were, on its labelled tracks."""
+    """How good one bundle's predictions for a job's run date were, on its labelled tracks."""
 
     run_date: str
     role: str  # served or shadow
@@ -87,6 +87,7 @@ class Measured(Result):
     accuracy: float
     macro_auroc: float | None
     micro_auroc: float | None
+    job: str
 
 
 class Performance(Monitor):
@@ -98,11 +99,18 @@ class Performance(Monitor):
 
     def write(self, scored: Scored) -> int:
         """Measure the run date."""
-        return sum(len(measure(scored.database, scored.run, scored.run.run_date, role)) for role in ROLES)
+        return sum(
+            len(measure(scored.database, scored.run, scored.run.job, scored.run.run_date, role)) for role in ROLES
+        )
 
 
-def measure(database: Database, run: Run, run_date: date, role: str = "served") -> list[Measured]:
-    """Measure a run date's predictions against the labels in the catalogue, and write them into table ``performance``.
+def measure(database: Database, run: Run, job: str, run_date: date, role: str = "served") -> list[Measured]:
+    """Measure a job's predictions of a run date by the labels in the catalogue, and write that into table ``performance``.
+
+    Parameters
+    ----------
+    run
+        The run that measures.
 
     Returns
     -------
@@ -111,25 +119,34 @@ def measure(database: Database, run: Run, run_date: date, role: str = "served") 
     table = ROLES[role]
     genres = contracts.genres()
     columns = ", ".join(f"p.probabilities[{literal(g)}] AS {identifier(g)}" for g in genres)
-    labelled = int(database.value(f"SELECT count(*) FROM {table} WHERE run_date = ?", [run_date]) or 0)
+    labelled = int(database.value(f"SELECT count(*) FROM {table} WHERE job = ? AND run_date = ?", [job, run_date]) or 0)
     parts = -(-labelled // ROWS)
     areas_of: dict[tuple[str, str], Areas] = {}
     for part in range(parts):  # by hash, since rows that are not committed yet have no position
         rows = database.frame(
             f"SELECT p.model, p.model_version, t.music_genre, {columns} FROM {table} AS p "
-            f"JOIN tracks AS t USING (track_id) WHERE p.run_date = ? AND t.music_genre IS NOT NULL AND hash(p.track_id) % {parts} = {part}",
-            [run_date],
+            f"JOIN tracks AS t USING (track_id) WHERE p.job = ? AND p.run_date = ? AND t.music_genre IS NOT NULL "
+            f"AND hash(p.track_id) % {parts} = {part}",
+            [job, run_date],
         )
         for (model, version), some in rows.partition_by("model", "model_version", as_dict=True).items():
             labels = some["music_genre"].cast(pl.Enum(genres)).to_physical().to_numpy()
             areas_of.setdefault((str(model), str(version)), Areas(len(genres))).add(
                 labels, some.select(genres).to_numpy()
             )
-    database.execute("DELETE FROM performance WHERE run_date = ? AND role = ?", [run_date, role])
+    database.execute("DELETE FROM performance WHERE job = ? AND run_date = ? AND role = ?", [job, run_date, role])
     results: list[Measured] = []
     for (model, version), areas in areas_of.items():
         result = Measured(
-            run_date.isoformat(), role, model, version, areas.tracks, areas.accuracy, areas.macro, areas.micro
+            run_date.isoformat(),
+            role,
+            model,
+            version,
+            areas.tracks,
+            areas.accuracy,
+            areas.macro,
+            areas.micro,
+            job,
         )
         database.insert_row(
             "performance", {"run_id": run.run_id, **result.to_dict(), "run_date": run_date, "measured_at": utc_now()}

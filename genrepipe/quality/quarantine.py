@@ -46,9 +46,10 @@ class Reason(Result):
 
 @dataclass(frozen=True)
 class OpenRows(Reason):
-    """The same of the open rows of a run date."""
+    """The same of a job's open rows of a run date."""
 
     run_date: str
+    job: str
 
 
 def save(steps: Steps, run: Run, *, published: bool = True) -> None:
@@ -58,14 +59,15 @@ def save(steps: Steps, run: Run, *, published: bool = True) -> None:
     predicted, or says what a predicted one says, is resolved; one that is rejected again stays open, as first received.
     """
     database = steps.database
+    steps.make("earlier_runs")
     if run.action == "replay":
         database.execute(
             "UPDATE quarantine SET resolved_by = run.run_id FROM run, landed LEFT JOIN superseded USING (row_id) "
-            "WHERE quarantine.run_date = run.run_date AND quarantine.quarantine_id = landed.quarantine_id AND resolved_by IS NULL "
-            "AND NOT is_empty AND broken_rules IS NULL AND NOT coalesce(contradicts, false)"
+            "WHERE quarantine.run_id IN (SELECT run_id FROM earlier_runs) AND quarantine.quarantine_id = landed.quarantine_id "
+            "AND resolved_by IS NULL AND NOT is_empty AND broken_rules IS NULL AND NOT coalesce(contradicts, false)"
         )
         return
-    steps.make("quarantined", "earlier_runs")
+    steps.make("quarantined")
     only = "" if published else "WHERE status = 'refused'"
     database.execute(f"DELETE FROM quarantine WHERE run_id IN (SELECT run_id FROM earlier_runs {only})")
     database.execute("INSERT INTO quarantine BY NAME FROM quarantined")
@@ -86,17 +88,18 @@ def reasons(steps: Steps, examples: int = EXAMPLES) -> list[Reason]:
 
 
 def open_rows(database: Database, run_date: date | None, examples: int = EXAMPLES) -> list[OpenRows]:
-    """Return the reasons of the open rows of one or every run date, each with a few examples."""
+    """Return the reasons of each job's open rows of one or every run date, each with a few examples."""
     rows = database.rows(
         f"""
         SELECT reason, count(*), list({{'id': quarantine_id, 'file': file, 'row': row_number, 'track_id': track_id}}
-            ORDER BY file, row_number)[1:{examples}], run_date
-        FROM (SELECT *, unnest(reasons) AS reason FROM quarantine WHERE resolved_by IS NULL AND run_date = coalesce(?, run_date))
-        GROUP BY run_date, reason ORDER BY run_date DESC, 2 DESC, reason
+            ORDER BY file, row_number)[1:{examples}], run_date, job
+        FROM (SELECT quarantine.*, job, unnest(reasons) AS reason FROM quarantine JOIN runs USING (run_id)
+            WHERE resolved_by IS NULL AND quarantine.run_date = coalesce(?, quarantine.run_date))
+        GROUP BY run_date, job, reason ORDER BY run_date DESC, job, 2 DESC, reason
         """,
         [run_date],
     )
-    return [OpenRows(reason, count, shown, day.isoformat()) for reason, count, shown, day in rows]
+    return [OpenRows(reason, count, shown, day.isoformat(), job) for reason, count, shown, day, job in rows]
 
 
 def row(database: Database, quarantine_id: str) -> dict[str, Any]:
@@ -180,22 +183,22 @@ def job_of(database: Database, run_date: date, ids: set[str], exported: Path) ->
         raise UsageError(
             f"{exported} holds no rows", "Correct the rows of an export, and leave those to be scored in it"
         )
-    jobs_by_id = dict(
-        database.rows(
-            "SELECT quarantine_id, job FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND quarantine_id IN (SELECT unnest(?))",
-            [run_date, sorted(ids)],
-        )
+    rows = database.rows(
+        "SELECT quarantine_id, job FROM quarantine JOIN runs USING (run_id) WHERE quarantine.run_date = ? AND quarantine_id IN (SELECT unnest(?))",
+        [run_date, sorted(ids)],
     )
-    strangers = sorted(ids - jobs_by_id.keys())
+    strangers = sorted(ids - {each for each, _ in rows})
     if strangers:
         raise UsageError(
             f"{exported}: {len(strangers)} of its rows are not in the quarantine of {run_date}, the first with {ID} {strangers[:1]}",
             "Name the --run-date of the export, and leave that column as it is",
         )
-    jobs = set(jobs_by_id.values())
+    jobs = sorted({str(job) for _, job in rows})
     if len(jobs) > 1:
-        raise UsageError(f"{exported} holds rows of {len(jobs)} jobs", "Export the rows of one: --job NAME")
-    return str(jobs.pop())
+        raise UsageError(
+            f"{exported} holds rows of {len(jobs)} jobs: {', '.join(jobs)}", "Export the rows of one: --job NAME"
+        )
+    return jobs[0]
 
 
 def corrected(exported: Path, out: Path) -> set[str]:

@@ -26,13 +26,13 @@ OTHER = "genrepipe_other"  # the name under which another warehouse is attached
 # Values of columns in the rows that an older layout left.
 DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
 DERIVED = ("artist_profiles",)  # made anew by every run; one of another layout is dropped
-# Columns of an older layout's rows that follow from other tables.
-DERIVED_COLUMNS = {
-    (
-        "predictions",
-        "job",
-    ): "UPDATE predictions SET job = runs.job FROM runs WHERE predictions.run_id = runs.run_id AND predictions.job IS NULL"
-}
+# What fills columns of an older layout's rows that follow from other tables. In layout 4 the last job of a date replaced
+# the predictions of the others.
+DERIVED_COLUMNS = (
+    "UPDATE predictions SET job = runs.job FROM runs WHERE predictions.run_id = runs.run_id AND predictions.job IS NULL",
+    "UPDATE shadow_predictions SET job = runs.job FROM runs WHERE shadow_predictions.run_id = runs.run_id AND shadow_predictions.job IS NULL",
+    "UPDATE performance SET job = (SELECT arg_max(job, finished_at) FROM runs WHERE action = 'score' AND status = 'published' AND runs.run_date = performance.run_date) WHERE job IS NULL",
+)
 # Tables that hold why a run published nothing.
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
 MACROS = ("artist_key_of", "explain_track")
@@ -116,7 +116,7 @@ def migrate(database: Database) -> None:
             else:
                 database.execute(declaration(table))
             database.execute(comments(table))
-        for statement in DERIVED_COLUMNS.values():
+        for statement in DERIVED_COLUMNS:
             database.execute(statement)
         for view in VIEWS:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
@@ -178,9 +178,14 @@ def restore(database: Database, existing: set[str]) -> None:
         database.execute(f"DELETE FROM {identifier(table)}{kept}")
         if table in existing:
             database.execute(f"INSERT INTO {identifier(table)} BY NAME FROM {OTHER}.{identifier(table)}")
+    fill_new_columns(database)
+
+
+def fill_new_columns(database: Database) -> None:
+    """Fill the columns that rows copied from a warehouse of an older layout lack."""
     for (table, column), default in DEFAULTS.items():
         database.execute(f"UPDATE {table} SET {column} = {literal(default)} WHERE {column} IS NULL")
-    for statement in DERIVED_COLUMNS.values():
+    for statement in DERIVED_COLUMNS:
         database.execute(statement)
 
 

@@ -49,17 +49,12 @@ class WriteSession:
         Writes why the run failed, in a transaction of its own; by default its line in the ledger.
     """
 
-    def __init__(self, files: Generations, lock: Lock, run: Run, stages: Stages) -> None:
+    def __init__(self, files: Generations, lock: Lock, run: Run, stages: Stages, named: Path) -> None:
         self.current = files.hold()
         self.record_failure: Callable[[Database, Exception], None] = self._record_failure
-        self._files, self._lock, self._run, self._stages = files, lock, run, stages
+        self._files, self._lock, self._run, self._stages, self._named = files, lock, run, stages, named
         self._begun = self._committed = False
         self._database: Database | None = None
-
-    @property
-    def path(self) -> Path:
-        """The warehouse's file."""
-        return self._files.path
 
     @property
     def previous(self) -> Path:
@@ -76,7 +71,7 @@ class WriteSession:
         """
         if self.current is None:
             raise WarehouseUnusable(
-                f"{self.path}: there is no such warehouse", "Run genrepipe score first, or check --warehouse"
+                f"{self._named}: there is no such warehouse", "Run genrepipe score first, or check --warehouse"
             )
         schema.require(self.current)
         return self.current
@@ -154,6 +149,7 @@ def dry_session(path: Path, run: Run, plan: Plan) -> Iterator[tuple[Database, Da
                 [run.run_date, dates] if recent else None,
             )
         memory.execute(f"DETACH {schema.OTHER}")
+        schema.fill_new_columns(memory)
         yield memory, current
 
 
@@ -172,13 +168,13 @@ def write_session(path: Path, run: Run, plan: Plan, stages: Stages | None = None
     """
     refuse_unusable(path, read_only=False)
     stages = stages or Stages()
-    path = path.resolve()  # a link to a warehouse stays one, and leads to the next generation
+    named, path = path, path.resolve()  # a link to a warehouse stays one, and leads to the next generation
     with locked(sibling(path, "lock"), path, run.identity()) as lock:
         stages.start("lock")
         files = Generations(path, plan, lock.inherited)
         files.recover()
         try:
-            session = WriteSession(files, lock, run, stages)
+            session = WriteSession(files, lock, run, stages, named)
             try:
                 yield session
             except Exception as error:

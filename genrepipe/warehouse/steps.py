@@ -7,7 +7,7 @@ A file declares itself in its first comments::
     -- makes: accepted (view)
     -- scope: track
 
-``REGISTRY`` holds all of them. A ``Steps`` runs them on one connection: inputs are bound by name, and ``make`` runs a
+``registry()`` holds all of them. A ``Steps`` runs them on one connection: inputs are bound by name, and ``make`` runs a
 step after those that it depends on.
 """
 

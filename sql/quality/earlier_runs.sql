@@ -1,4 +1,4 @@
--- The runs before of the same job and run date: what they wrote is replaced by this run.
+-- All runs of this job and run date in the ledger: what they wrote is replaced by this run.
 -- reads: runs, run
 -- makes: earlier_runs (view)
 -- scope: run

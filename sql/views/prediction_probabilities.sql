@@ -4,7 +4,7 @@
 -- probability: The track's probability of it.
 SELECT *
 FROM (
-    UNPIVOT (SELECT job, run_date, track_id, artist_name, track_name, unnest(probabilities) FROM predictions)
-    ON COLUMNS(* EXCLUDE (job, run_date, track_id, artist_name, track_name))
+    UNPIVOT (SELECT run_date, job, track_id, artist_name, track_name, unnest(probabilities) FROM predictions)
+    ON COLUMNS(* EXCLUDE (run_date, job, track_id, artist_name, track_name))
     INTO NAME genre VALUE probability
 )

@@ -77,3 +77,26 @@ def test_one_broken_bundle_does_not_hide_the_others(tmp_path: Path) -> None:
     assert [row["model"] for row in told if "broken" in row] == ["mine"]
     assert len(told) > 10
     assert "not a manifest" in run("models", "list", "--bundles", tmp_path).out
+
+
+def test_each_job_of_a_date_is_measured_and_compared_alone(tmp_path: Path) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    for job, rows, shadow in (("one", 40, "lda-3d"), ("two", 30, "lda-3d"), ("three", 20, "")):
+        source = write_csv(tmp_path / f"{job}.csv", tracks(rows))
+        score(source, warehouse, DAY, "--name", job, *(("--shadow", shadow) if shadow else ()))
+    measured = "SELECT job, role, tracks FROM performance ORDER BY ALL"
+    counts = {"one": 40, "two": 30, "three": 20}
+    roles = [
+        (job, role) for job in sorted(counts) for role in ("served", "shadow") if (job, role) != ("three", "shadow")
+    ]
+    want = [{"job": job, "role": role, "tracks": counts[job]} for job, role in roles]
+    assert ask(warehouse, measured) == want
+    assert run("labels", tmp_path / "one.csv", "--warehouse", warehouse).code == 0
+    assert ask(warehouse, measured) == want
+    for words, job in (((), "two"), (("--job", "one"), "one")):
+        compared = run("models", "compare", *words, "--warehouse", warehouse, "--output", "json").json
+        assert (compared["job"], compared["tracks"]) == (job, counts[job])
+        assert [row["tracks"] for row in compared["performance"]] == [counts[job]] * 2
+    none = run("models", "compare", "--job", "three", "--warehouse", warehouse)
+    assert none.code == 64
+    assert "job three has no shadow predictions" in none.error

@@ -185,3 +185,23 @@ def test_an_export_overwrites_no_file(warehouse: Path, day: tuple[Path, Path]) -
     nowhere = run("quarantine", "export", "--run-date", DAY, "--out", "/no/where.csv", "--warehouse", warehouse)
     assert nowhere.code == 74
     assert len(ask(warehouse, "FROM predictions")) == 60
+
+
+def test_two_jobs_that_read_one_file_have_each_their_rows(tmp_path: Path, warehouse: Path) -> None:
+    source, fixes = write_csv(tmp_path / "t.csv", [*tracks(60), track(61, energy="7")]), tmp_path / "fixes.csv"
+    for job in ("one", "two"):
+        score(source, warehouse, DAY, "--name", job)
+    groups = run("quarantine", "list", "--warehouse", warehouse, "--output", "json").json["groups"]
+    assert [(group["job"], group["rows"]) for group in groups] == [("one", 1), ("two", 1)]
+    args = ("--run-date", DAY, "--warehouse", warehouse)
+    both = tmp_path / "both.csv"
+    assert run("quarantine", "export", *args, "--out", both).code == 0
+    refused = run("quarantine", "replay", both, *args)
+    assert refused.code == 64
+    assert "holds rows of 2 jobs: one, two. Export the rows of one: --job NAME" in refused.error
+    assert run("quarantine", "export", *args, "--out", fixes, "--job", "one").code == 0
+    result = replay(warehouse, correct(fixes))
+    assert (result["predicted"], result["resolved"], result["open"]) == (1, 1, 0)
+    assert ask(warehouse, "SELECT job FROM predictions WHERE track_id = '61'") == [{"job": "one"}]
+    still_open = "SELECT job FROM quarantine JOIN runs USING (run_id) WHERE resolved_by IS NULL"
+    assert ask(warehouse, still_open) == [{"job": "two"}]

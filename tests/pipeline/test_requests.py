@@ -158,6 +158,21 @@ def test_a_job_file_that_yaml_cannot_read_is_explained(tmp_path: Path, text: str
     assert "is not YAML" in result.error
 
 
+def test_a_job_file_names_its_job(tmp_path: Path) -> None:
+    """Two without a name would replace each other's predictions."""
+    path = tmp_path / "j.yaml"
+    path.write_text("job: score\nsource: t.csv\n")
+    result = run("config", "show", path)
+    assert (result.code, "name is not given" in result.error) == (78, True)
+    assert run("config", "show", path, "--name", "mine").code == 0
+
+
+@pytest.mark.parametrize("words", [("--keep-days", ""), ("--keep-days", "null"), ("--model", " "), ("--warehouse", "")])
+def test_a_flag_without_a_value_is_a_mistake(words: tuple[str, ...]) -> None:
+    result = run("score", "t.csv", *words)
+    assert (result.code, f"{words[0]}: {words[1]!r} is no value" in result.error) == (64, True), result.err
+
+
 VALUES: dict[str, Any] = {
     "source": "other.csv", "encoding": "latin-1", "map": {"energy": "Energy"}, "name": "other", "warehouse": "o.duckdb",
     "run_date": "2026-11-19", "model": "all-features", "bundles": "folder", "shadow": "lda-3d",
@@ -165,7 +180,7 @@ VALUES: dict[str, Any] = {
     "lineage_file": "l.json", "result_file": "r.json", "ping_start": "http://a/s", "ping_success": "http://a/o",
     "ping_failure": "http://a/f",
 }  # fmt: skip
-KEYS = [key for key in requests.ScoreRequest.model_fields if key not in requests.NOT_JOB_KEYS]
+KEYS = [key for key in requests.ScoreRequest.model_fields if key not in requests.FILE_ONLY_KEYS]
 
 
 def shown(settings: list[dict[str, Any]], key: str) -> Any:

@@ -142,14 +142,25 @@ def test_a_warehouse_of_layout_4_goes_on(tmp_path: Path, layout_4: Path) -> None
     result = score(write_csv(tmp_path / "t.csv", rows), layout_4, "2026-11-22", "--limit", "flipped_percent=100")
     assert (result["predicted"], result["flips"]) == (33, 31)
     for table in set(tables) - {"bundles", "quarantine"}:
-        added = "EXCLUDE (job)" if table == "predictions" else ""
+        added = "EXCLUDE (job)" if table in {"predictions", "shadow_predictions"} else ""
         old = ask(layout_4, f"SELECT * {added} FROM {table} WHERE run_date < '2026-11-22' ORDER BY ALL")
         assert old == [row for row in before[table] if row["run_date"] < "2026-11-22"], table
     assert len(ask(layout_4, "FROM flips WHERE run_date = '2026-11-22' AND genre <> genre_before")) == 31
     assert ask(layout_4, "SELECT layout_version FROM layout") == [{"layout_version": schema.LAYOUT_VERSION}]
     assert ask(layout_4, "SELECT DISTINCT job FROM predictions") == [{"job": "score"}]
+    assert ask(layout_4, "SELECT DISTINCT job FROM shadow_predictions") == [{"job": "score"}]
+    assert ask(layout_4, "SELECT DISTINCT job FROM performance") == [{"job": "score"}]
     statuses = ask(layout_4, "SELECT status FROM runs ORDER BY started_at")
     assert [row["status"] for row in statuses] == ["published", "published", "refused", "published"]
+
+
+def test_a_dry_run_on_a_warehouse_of_layout_4_finds_what_a_run_would(tmp_path: Path, layout_4: Path) -> None:
+    source = write_csv(tmp_path / "t.csv", tracks(30, energy="0.9"))
+    words = ("score", source, "--warehouse", layout_4, "--run-date", "2026-11-22", "--limit", "flipped_percent=100")
+    dry = run(*words, "--dry-run", "--output", "json")
+    wet = run(*words, "--output", "json")
+    assert (dry.code, wet.code) == (0, 0), dry.err + wet.err
+    assert dry.json["flips"] == wet.json["flips"] > 0
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,13 @@ BUNDLES = click.option(
 FROM = click.option("--from", "first", help="Fill in every run date from this one, YYYY-MM-DD.")
 TO = click.option("--to", "last", help="The last run date to fill in.")
 JOB = click.option("--job", help="Of this job alone; without it, of any.")
-SET = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set a key of the job file.")
+SET = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a key of the job file; of a training job every key that is no flag here.",
+)
 
 
 class Group(click.Group):
@@ -92,7 +98,7 @@ def _options_of(kind: type[Request], positional: tuple[str, ...]) -> list[click.
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         # Commands say that GENREPIPE_KEY is each key's variable; a flag of another name shows its own.
         notes = [] if flag.name == f"--{key.replace('_', '-')}" else [f"env var: {PREFIX}{key.upper()}"]
-        if field.is_required():
+        if field.is_required() and positional:  # without a positional key, a job file has what is required
             notes.append("required")
         elif default not in (None, (), {}, False):
             notes.append(f"default: {default}")

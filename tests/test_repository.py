@@ -84,7 +84,11 @@ def test_the_wheel_holds_contracts_sql_jobs_and_bundles(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     for folder in ("contracts", "sql", "jobs"):
-        ours = {p.relative_to(ROOT).as_posix() for p in (ROOT / folder).rglob("*") if p.is_file()}
+        ours = {
+            p.relative_to(ROOT).as_posix()
+            for p in (ROOT / folder).rglob("*")
+            if p.is_file() and "__pycache__" not in p.parts
+        }
         assert {f"genrepipe/_shipped/{name}" for name in ours} <= names
     assert {
         f"genrepipe/pretrained/{name}/{file}"

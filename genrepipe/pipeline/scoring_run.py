@@ -217,7 +217,7 @@ class ScoringRun:
         for bundle in (self.models.bundle, *([self.models.shadow[0]] if self.models.shadow else [])):
             ledger.save_bundle(self.database, bundle)
         counted = ledger.count_columns(self.counts, self.predicted, self.imputed)
-        ledger.append(self.database, ledger.line(self.run, "published", **self._identity(), **counted))
+        ledger.append(self.database, ledger.line(self.run, "published", **self._origin_columns(), **counted))
         self._trim()
         signals.check()
 
@@ -235,7 +235,7 @@ class ScoringRun:
 
     def record_failure(self, database: Database, error: Exception) -> None:
         """Write why there are no predictions: the ledger's line, the checks, and the quarantine of a refused run."""
-        columns: dict[str, Any] = {**self._identity(), **ledger.failure_columns(error)}
+        columns: dict[str, Any] = {**self._origin_columns(), **ledger.failure_columns(error)}
         if self.counts is not None:
             columns |= {**ledger.count_columns(self.counts, 0, {}), "withheld": self.counts.accepted}
         refused = isinstance(error, ContractBroken | OutputBroken) and self.counts is not None
@@ -250,7 +250,7 @@ class ScoringRun:
         checks.save(database, self.run, self.checks)
         ledger.append(database, ledger.line(self.run, **columns))
 
-    def _identity(self) -> dict[str, Any]:
+    def _origin_columns(self) -> dict[str, Any]:
         """Return the columns of the ledger that say what was read, how, and by which bundle."""
         read_as = {"encoding": self.source.encoding, "map": dict(self.source.mapping), "folder": str(Path.cwd())}
         return {

@@ -130,9 +130,8 @@ class Stages:
         self._running = stage, time.perf_counter()
         self.reporter.stage_started(stage)
 
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds of each stage; the one that runs is ended."""
+    def finish(self) -> dict[str, float]:
+        """End the running stage, and return the seconds of each."""
         self._end()
         return self._ended
 

@@ -26,7 +26,7 @@ def compare(warehouse: Path, run_date: str | None, job: str | None = None) -> Co
     day = ledger.parse_date(run_date) if run_date else None
     with schema.open_reading(warehouse, resources.plan()) as database:
         newest = database.rows(
-            "SELECT runs.run_date, runs.job FROM runs SEMI JOIN shadow_predictions USING (run_id) "
+            "SELECT runs.run_date, runs.job FROM runs SEMI JOIN predictions USING (run_id) SEMI JOIN shadow_predictions USING (run_id) "
             "WHERE runs.run_date = coalesce(?, runs.run_date) AND runs.job = coalesce(?, runs.job) "
             "ORDER BY runs.run_date DESC, started_at DESC LIMIT 1",
             [day, job],
@@ -37,7 +37,7 @@ def compare(warehouse: Path, run_date: str | None, job: str | None = None) -> Co
         ((day, job),) = newest
         pairs = database.rows(
             "SELECT p.model, s.model, p.genre, s.genre, count(*) FROM predictions AS p JOIN shadow_predictions AS s USING (run_id, track_id) "
-            "JOIN runs USING (run_id) WHERE p.run_date = ? AND runs.job = ? GROUP BY ALL ORDER BY 5 DESC, 3, 4",
+            "WHERE p.run_date = ? AND p.job = ? GROUP BY ALL ORDER BY 5 DESC, 3, 4",
             [day, job],
         )
         performance = database.rows(

@@ -268,5 +268,5 @@ class ScoringRun:
             received=self.counts.received, predicted=self.predicted, quarantined=self.counts.quarantined,
             duplicates=self.counts.duplicates, empty=self.counts.empty, imputed=self.imputed, flips=self.flips,
             warnings=[result.name for result in self.checks if result.status == "warning"],
-            seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.seconds,
+            seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.finish(),
         )  # fmt: skip

@@ -182,32 +182,28 @@ class Generations:
             self._run(origin, target, [sys.executable, "-c", COPY, origin, target])
 
     def _run(self, origin: Path, target: Path, command: list[object], *, interruptible: bool = True) -> None:
-        """Copy in a child process, see above; where it is ``interruptible``, a signal stops it."""
-        _run_copy(origin, target, command, self._inherited, interruptible=interruptible)
+        """Copy in a child process, see above; where it is ``interruptible``, a signal stops it.
 
-
-def _run_copy(
-    origin: Path, target: Path, command: list[object], inherited: tuple[int, ...], *, interruptible: bool
-) -> None:
-    """Run a copy whose process holds the lock too: it outlives a kill of this one, and must not outlive the lock."""
-    arguments = [str(argument) for argument in command]
-    with subprocess.Popen(  # noqa: S603
-        arguments, stderr=subprocess.PIPE, text=True, start_new_session=True, pass_fds=inherited
-    ) as copying:
-        while copying.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                copying.wait(0.05)
-            if interruptible and signals.received():
-                copying.kill()
-        stderr = copying.stderr.read() if copying.stderr else ""
-    if interruptible:
-        signals.check()
-    if copying.returncode:
-        lines = stderr.strip().splitlines() or ["no reason given"]
-        raise StorageError(
-            f"{origin} cannot be copied to {target.name}: {lines[-1].rpartition(': ')[2]}",
-            "Free disk space for a second copy of the warehouse, then run again",
-        )
+        The child holds the lock too: it outlives a kill of this process, and must not outlive the lock.
+        """
+        arguments = [str(argument) for argument in command]
+        with subprocess.Popen(  # noqa: S603
+            arguments, stderr=subprocess.PIPE, text=True, start_new_session=True, pass_fds=self._inherited
+        ) as copying:
+            while copying.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    copying.wait(0.05)
+                if interruptible and signals.received():
+                    copying.kill()
+            stderr = copying.stderr.read() if copying.stderr else ""
+        if interruptible:
+            signals.check()
+        if copying.returncode:
+            lines = stderr.strip().splitlines() or ["no reason given"]
+            raise StorageError(
+                f"{origin} cannot be copied to {target.name}: {lines[-1].rpartition(': ')[2]}",
+                "Free disk space for a second copy of the warehouse, then run again",
+            )
 
 
 def _sync(path: Path) -> None:

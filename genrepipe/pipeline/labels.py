@@ -10,6 +10,7 @@ from genrepipe.core import resources, signals
 from genrepipe.core.errors import SourceShapeError
 from genrepipe.core.quoting import literal
 from genrepipe.ingest import reader, sources
+from genrepipe.pipeline import catalogue
 from genrepipe.pipeline.results import LabelsResult
 from genrepipe.quality import performance
 from genrepipe.warehouse import ledger
@@ -58,14 +59,13 @@ def take_labels(
             session.require_current()
             database = session.begin()
             steps = Steps(database)
+            steps.bind_row("run", **run.relation())
             counts = _read(steps, opened)
             database.forbid_file_access()
             with session.publishing():
-                database.execute(
-                    "UPDATE tracks SET music_genre = labels.genre FROM labels WHERE tracks.track_id = labels.track_id"
-                )
+                catalogue.label(steps)
                 predicted = database.rows(
-                    "SELECT DISTINCT run_date, job FROM predictions SEMI JOIN labels USING (track_id) ORDER BY ALL"
+                    "SELECT DISTINCT run_date, job FROM predictions SEMI JOIN new_labels USING (track_id) ORDER BY ALL"
                 )
                 measured = [
                     each
@@ -85,7 +85,7 @@ def take_labels(
 
 
 def _read(steps: Steps, source: Source) -> LabelCounts:
-    """Bind the relation ``labels``, one row for each track, and count what became of every row of the source."""
+    """Bind the relation ``new_labels``, one row for each track, and count what became of every row of the source."""
     database = steps.database
     contract = contracts.load("source_tracks").table
     columns = tuple(contract.column(name).model_copy(update={"customProperties": ()}) for name in COLUMNS)
@@ -111,7 +111,7 @@ def _read(steps: Steps, source: Source) -> LabelCounts:
             reader.refuse_swallowed(database, part, len(header), ordinal, swallowed)
     known = ", ".join(literal(genre) for genre in contracts.genres())
     steps.bind(
-        "labels",
+        "new_labels",
         f"SELECT track_id, last(genre ORDER BY position) AS genre FROM labels_read "
         f"WHERE track_id IS NOT NULL AND genre IN ({known}) GROUP BY track_id",
         kind="table",
@@ -122,6 +122,6 @@ def _read(steps: Steps, source: Source) -> LabelCounts:
     if not valid:
         where = ", ".join(part.name for part in source.parts)
         raise SourceShapeError(f"{where} holds no label", f"Genres are {', '.join(contracts.genres())}")
-    labelled = database.value("SELECT count(*) FROM labels SEMI JOIN tracks USING (track_id)")
-    distinct = database.value("SELECT count(*) FROM labels")
+    labelled = database.value("SELECT count(*) FROM new_labels SEMI JOIN tracks USING (track_id)")
+    distinct = database.value("SELECT count(*) FROM new_labels")
     return LabelCounts(received, labelled, distinct - labelled, valid - distinct, received - valid)

@@ -13,6 +13,7 @@ import polars as pl
 
 from genrepipe.core import resources, signals
 from genrepipe.ingest import landing
+from genrepipe.pipeline import catalogue
 from genrepipe.warehouse import schema
 from genrepipe.warehouse.steps import Steps
 
@@ -36,31 +37,13 @@ def landed_in_memory(source: Source, run: Run) -> Iterator[tuple[Steps, Landing]
 
 
 def update_catalogue(steps: Steps) -> None:
-    """Put the accepted rows into table ``tracks``, renew table ``artist_profiles``, and bind ``profiles``.
+    """Put the accepted rows into the history of tracks, renew table ``artist_profiles``, and bind ``profiles``.
 
     The relation ``profiles`` is what was known of artists on the run date; for an older date that is less than the
     catalogue knows now.
     """
-    database = steps.database
-    steps.make("catalogue_changes")
-    if database.value("SELECT count(*) FROM (FROM tracks LIMIT 1)"):
-        database.execute(
-            "UPDATE tracks SET first_run_date = run.run_date FROM accepted CROSS JOIN run "
-            "WHERE tracks.track_id = accepted.track_id AND run.run_date < tracks.first_run_date"
-        )
-        database.execute(
-            "DELETE FROM tracks USING catalogue_changes AS changes WHERE tracks.track_id = changes.track_id"
-        )
-    database.execute("INSERT INTO tracks BY NAME FROM catalogue_changes")
-    steps.release("catalogue_changes")
-    with steps.bound("visible_tracks", "FROM tracks"):
-        steps.make("profiles")
-        database.execute("DELETE FROM artist_profiles")
-        database.execute("INSERT INTO artist_profiles BY NAME FROM profiles")
-    if database.value("SELECT count(*) FROM tracks CROSS JOIN run WHERE tracks.first_run_date > run.run_date"):
-        steps.make("visible_tracks", "profiles")
-    else:
-        steps.bind("profiles", "FROM artist_profiles")
+    catalogue.deliver(steps)
+    catalogue.see(steps)
 
 
 def make_scorable(steps: Steps, duration_ms: float | None) -> int:

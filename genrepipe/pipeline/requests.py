@@ -73,6 +73,10 @@ class ScoreRequest(Request):
     job: Literal["score"] = Field("score", description="The kind of job.")
     name: Text = Field("score", description="The job's name: with the run date the key of its predictions.")
     warehouse: Path = Field(Path("warehouse.duckdb"), description="The DuckDB file that people query.")
+    delivery: Literal["increment", "snapshot"] = Field(
+        "increment",
+        description="What the source is: an increment, of tracks that are new or changed, or a snapshot of the whole catalogue, which withdraws the job's tracks that it lacks.",
+    )
     run_date: Text | None = Field(None, description="The business date, YYYY-MM-DD; without it, today in UTC.")
     model: Text | None = Field(None, description="A bundle's name or folder; without it, the champion.")
     bundles: Path | None = Field(None, description="Your own folder of bundles, which comes before those that ship.")

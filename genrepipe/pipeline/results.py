@@ -27,6 +27,7 @@ class ScoreResult(Result):
     quarantined: int
     duplicates: int
     empty: int
+    withdrawn: int  # tracks of the delivery before that a snapshot lacks
     imputed: dict[str, int]  # rows by imputed column
     flips: int
     warnings: list[str]  # names of checks

@@ -30,7 +30,7 @@ def score(request: ScoreRequest, reporter: Reporter = SILENT) -> ScoreResult:
     """
     run_id = ledger.new_run_id()
     with signals.deferred(), reported(request, run_id, reporter):
-        run = Run(request.name, ledger.parse_date(request.run_date), run_id=run_id)
+        run = Run(request.name, ledger.parse_date(request.run_date), run_id=run_id, delivery=request.delivery)
         result = _score(request, run, reporter)
     reporter.run_succeeded(result)
     return result

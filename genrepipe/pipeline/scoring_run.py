@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
 from genrepipe.model.scorer import Scorer
-from genrepipe.pipeline import prepare
+from genrepipe.pipeline import catalogue, prepare
 from genrepipe.pipeline.predict import predict
 from genrepipe.pipeline.results import ScoreResult
 from genrepipe.quality import MONITORS, checks, quarantine
@@ -94,6 +95,7 @@ class ScoringRun:
         self.fingerprint = ""
         self.counts: RowCounts | None = None
         self.predicted = 0
+        self.withdrawn = 0
         self.imputed: dict[str, int] = {"duration_ms": 0, "tempo": 0}
         self.checks: list[CheckResult] = []
         self.flips = 0
@@ -116,7 +118,7 @@ class ScoringRun:
         self.counts = ledger.RowCounts(
             known["received"], known["predicted"], known["quarantined"], known["duplicates"], known["empty"]
         )
-        self.predicted = known["predicted"]
+        self.predicted, self.withdrawn = known["predicted"], known["withdrawn"] or 0
         self.imputed = {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]}
         return self.result("already published", run_id=known["run_id"])
 
@@ -130,10 +132,11 @@ class ScoringRun:
         """Read the source, and stop where it breaks its contract as a whole."""
         counts = self._read_source()
         landing.refuse_empty(counts, self.where)
+        known, self.withdrawn = catalogue.withdrawn(self.steps)
         self.steps.bind_row(
             "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
             duplicates=counts.duplicates, empty=counts.empty, source_sha256=self.fingerprint,
-            source_age_hours=sources.age_hours(self.source),
+            source_age_hours=sources.age_hours(self.source), known=known, withdrawn=self.withdrawn,
         )  # fmt: skip
         self.checks = checks.of_contract(self.steps, "source_tracks", self.request.limits)
         checks.refuse_rejected(self.steps, counts, self.where, self.request.limits)
@@ -156,8 +159,9 @@ class ScoringRun:
         return landed.counts
 
     def update_catalogue(self) -> None:
-        """Put the accepted tracks into the catalogue, and renew what is known of their artists."""
+        """Put the accepted tracks into the catalogue, keep those that are not, and renew what is known of artists."""
         self.stages.start("catalogue")
+        quarantine.save(self.steps, self.run)
         prepare.update_catalogue(self.steps)
 
     def predict(self) -> None:
@@ -209,29 +213,36 @@ class ScoringRun:
             raise
 
     def record(self) -> None:
-        """Write quarantine, checks, bundles and the ledger's line, and remove what is past ``keep_days``."""
+        """Write checks, bundles and the ledger's line, and remove what is past ``keep_days``."""
         self.stages.start("ledger")
         assert self.counts is not None  # noqa: S101  it has landed
-        quarantine.save(self.steps, self.run)
         checks.save(self.database, self.run, self.checks)
         for bundle in (self.models.bundle, *([self.models.shadow[0]] if self.models.shadow else [])):
             ledger.save_bundle(self.database, bundle)
         counted = ledger.count_columns(self.counts, self.predicted, self.imputed)
-        ledger.append(self.database, ledger.line(self.run, "published", **self._origin_columns(), **counted))
-        self._trim()
+        settled = {"settled_to": self._trim(), "withdrawn": self.withdrawn if self.run.delivery == "snapshot" else None}
+        ledger.append(self.database, ledger.line(self.run, "published", **self._origin_columns(), **counted, **settled))
         signals.check()
 
-    def _trim(self) -> None:
-        """Remove run dates of this job that are too far behind its newest, but never the one of this run."""
+    def _trim(self) -> date | None:
+        """Remove run dates of this job that are too far behind its newest, and before that of this run; return the last of them."""
         if self.request.keep_days is None:
-            return
+            return None
+        newest = self.database.value(
+            "SELECT greatest(run.run_date, (SELECT max(run_date) FROM runs SEMI JOIN run USING (job) "
+            "WHERE status = 'published' AND action = 'score')) FROM run"
+        )
+        kept = timedelta(days=self.request.keep_days)
+        if newest - date.min < kept:
+            return None
+        horizon: date = min(newest - kept, self.run.run_date - timedelta(days=1))
+        catalogue.settle(self.steps, horizon)
         for table in TRIMMED:
             self.database.execute(
-                f"DELETE FROM {table} WHERE run_id IN (SELECT old.run_id FROM runs AS old JOIN run USING (job) "
-                "WHERE old.run_date <> run.run_date AND old.run_date <= (SELECT max(runs.run_date) FROM runs JOIN run USING (job) "
-                "WHERE status = 'published' AND action = 'score') - ?::INTEGER)",
-                [self.request.keep_days],
+                f"DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM runs SEMI JOIN run USING (job) WHERE run_date <= ?)",
+                [horizon],
             )
+        return horizon
 
     def record_failure(self, database: Database, error: Exception) -> None:
         """Write why there are no predictions: the ledger's line, the checks, and the quarantine of a refused run."""
@@ -266,7 +277,7 @@ class ScoringRun:
             status=status, run_id=run_id or self.run.run_id, run_date=self.run.run_date.isoformat(),
             model=manifest.name, model_version=manifest.version, warehouse=str(self.request.warehouse),
             received=self.counts.received, predicted=self.predicted, quarantined=self.counts.quarantined,
-            duplicates=self.counts.duplicates, empty=self.counts.empty, imputed=self.imputed, flips=self.flips,
+            duplicates=self.counts.duplicates, empty=self.counts.empty, withdrawn=self.withdrawn, imputed=self.imputed, flips=self.flips,
             warnings=[result.name for result in self.checks if result.status == "warning"],
             seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.finish(),
         )  # fmt: skip

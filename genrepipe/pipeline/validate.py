@@ -40,6 +40,7 @@ def validate(
         steps.bind_row(
             "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
             duplicates=counts.duplicates, empty=counts.empty, source_sha256="", source_age_hours=sources.age_hours(opened),
+            known=0, withdrawn=0,
         )  # fmt: skip
         reasons = quarantine.reasons(steps)
         results = checks.of_contract(steps, "source_tracks", {})

@@ -69,7 +69,7 @@ def _published(warehouse: Path, run_id: str, plan: Plan) -> tuple[dict[str, Any]
     """Return a run's line in the ledger, with the number of ``later`` runs, and its predictions."""
     with schema.open_reading(warehouse, plan) as database:
         lines = database.dicts(
-            "SELECT run_date, job, runs.model_sha256, bundles.folder, runs.model, sources, source_sha256, read_as, "
+            "SELECT run_date, job, delivery, runs.model_sha256, bundles.folder, runs.model, sources, source_sha256, read_as, "
             "(SELECT count(*) FROM runs AS after WHERE after.status = 'published' AND after.finished_at > runs.finished_at) AS later "
             "FROM runs LEFT JOIN bundles USING (model_sha256) WHERE run_id = ? AND status = 'published' AND action = 'score'",
             [run_id],
@@ -89,7 +89,7 @@ def _score_again(warehouse: Path, run_id: str, line: dict[str, Any], folder: Pat
     places = [name if stores.is_address(name) else str(Path(how.get("folder", "")) / name) for name in names]
     opened = sources.open_source(places, encoding=how.get("encoding", "utf-8"), mapping=how.get("map", {}))
     bundle = bundles.load(str(find_bundle(line["model_sha256"], line["folder"], line["model"], folder)))
-    run = Run(line["job"], line["run_date"], "verify")
+    run = Run(line["job"], line["run_date"], "verify", delivery=line["delivery"])
     with opened as source, dry_session(warehouse, run, plan) as (memory, _):
         if landing.fingerprint(memory, source) != line["source_sha256"]:
             raise SourceShapeError(f"{', '.join(names)} is not what run {run_id} read", "Restore the files of that day")

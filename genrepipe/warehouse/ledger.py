@@ -66,6 +66,7 @@ class Run:
     action: str = "score"  # or replay, labels, rollback, validate, verify
     run_id: str = field(default_factory=new_run_id)
     started_at: datetime = field(default_factory=utc_now)
+    delivery: str | None = None  # of a scoring run: increment or snapshot
     _clock: float = field(default_factory=time.perf_counter)
 
     @property
@@ -82,7 +83,10 @@ class Run:
 
     def relation(self) -> dict[str, Any]:
         """Return the row of the relation ``run``, which the SQL files read."""
-        return {"run_id": self.run_id, "run_date": self.run_date, "job": self.job, "started_at": self.started_at}
+        return {
+            "run_id": self.run_id, "run_date": self.run_date, "job": self.job, "action": self.action,
+            "delivery": self.delivery, "started_at": self.started_at,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -126,14 +130,16 @@ def published(
     predictions were trimmed does not count as published, nor does one that lacks the shadow which is asked for.
     """
     lines = database.dicts(
-        f"SELECT model_sha256, source_sha256, contract_versions, run_id, {', '.join(COUNTS)} FROM runs "
+        f"SELECT model_sha256, source_sha256, contract_versions, delivery, withdrawn, run_id, {', '.join(COUNTS)} FROM runs "
         "WHERE run_date = ? AND job = ? AND status = 'published' AND action IN ('score', ?) ORDER BY finished_at DESC LIMIT 1",
         [run.run_date, run.job, run.action],
     )
-    wanted = {
+    wanted: dict[str, Any] = {
         "model_sha256": bundle.sha256, "source_sha256": source_sha256,
         "contract_versions": json.dumps(contracts.versions()),
     }  # fmt: skip
+    if run.action == "score":
+        wanted["delivery"] = run.delivery
     if not lines or not wanted.items() <= lines[0].items():
         return None
     known = lines[0]
@@ -150,7 +156,7 @@ def line(run: Run, status: str, **facts: Any) -> dict[str, Any]:
     """Return a line of the ledger; a count that is not among ``facts`` is zero."""
     return {
         "run_id": run.run_id, "job": run.job, "run_date": run.run_date, "status": status, "action": run.action,
-        "sources": [], "contract_versions": json.dumps(contracts.versions()), "withheld": 0, "exit_code": 0,
+        "delivery": run.delivery, "sources": [], "contract_versions": json.dumps(contracts.versions()), "withheld": 0, "exit_code": 0,
         **dict.fromkeys(COUNTS, 0),
         "started_at": run.started_at, "finished_at": utc_now(), "seconds": run.seconds, "genrepipe_version": VERSION,
         **facts,

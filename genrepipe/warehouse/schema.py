@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
 from genrepipe.core import assets
@@ -21,22 +21,25 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.core.resources import Plan
 
-LAYOUT_VERSION = 5
+LAYOUT_VERSION = 6
 OTHER = "genrepipe_other"  # the name under which another warehouse is attached
 # Values of columns in the rows that an older layout left.
 DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
 DERIVED = ("artist_profiles",)  # made anew by every run; one of another layout is dropped
+HISTORY = ("track_history", "labels")  # made of table tracks where layout 5 or an older one has that
 # What fills columns of an older layout's rows that follow from other tables. In layout 4 the last job of a date replaced
-# the predictions of the others.
+# the predictions of the others. Until layout 6 nobody knew what a delivery had brought: it cannot be taken back.
 DERIVED_COLUMNS = (
     "UPDATE predictions SET job = runs.job FROM runs WHERE predictions.run_id = runs.run_id AND predictions.job IS NULL",
     "UPDATE shadow_predictions SET job = runs.job FROM runs WHERE shadow_predictions.run_id = runs.run_id AND shadow_predictions.job IS NULL",
+    "UPDATE runs SET settled_to = run_date WHERE delivery IS NULL AND action = 'score' AND status = 'published'",
+    "UPDATE runs SET delivery = 'increment' WHERE delivery IS NULL AND action = 'score'",
     "UPDATE performance SET job = (SELECT arg_max(job, finished_at) FROM runs WHERE action = 'score' AND status = 'published' AND runs.run_date = performance.run_date) WHERE job IS NULL",
 )
 # Tables that hold why a run published nothing.
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
 MACROS = ("artist_key_of", "explain_track")
-VIEWS = ("predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
+VIEWS = ("tracks", "predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
 
 
 def open_memory(plan: Plan) -> Database:
@@ -68,7 +71,8 @@ def require(database: Database) -> None:
     WarehouseUnusable
         It lacks tables of a warehouse.
     """
-    missing = {table.name for table in _tables()} - set(_refuse_foreign(database)) - set(DERIVED)
+    wanted = {"tracks", *(table.name for table in _tables())} - {*DERIVED, *HISTORY}
+    missing = wanted - set(_refuse_foreign(database))
     if missing:
         raise WarehouseUnusable(
             f"{database.shown_as} has no table {min(missing)}",
@@ -77,8 +81,8 @@ def require(database: Database) -> None:
 
 
 def _tables() -> list[Table]:
-    named = [contracts.load(name).table for name in ("tracks", "predictions")]
-    return named + list(contracts.load("operations").tables)
+    documents = [contracts.load(name) for name in ("tracks", "predictions", "operations")]
+    return [table for document in documents for table in document.tables if table.physicalType == "table"]
 
 
 def is_current(database: Database) -> bool:
@@ -118,6 +122,9 @@ def migrate(database: Database) -> None:
             database.execute(comments(table))
         for statement in DERIVED_COLUMNS:
             database.execute(statement)
+        if "tracks" in existing and "track_history" not in existing:
+            _take_tracks(database, "tracks")
+            database.execute("DROP TABLE tracks")
         for view in VIEWS:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
             _comment_view(database, view)
@@ -127,12 +134,31 @@ def migrate(database: Database) -> None:
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, VERSION])
 
 
+def _take_tracks(database: Database, tracks: str) -> None:
+    """Make the history of a table of tracks of layout 5 or older: of each, one row of its last run date."""
+    kept = [c.name for c in contracts.load("tracks").named("track_history").properties]
+    added = {
+        "from_run_date": "last_run_date", "to_run_date": "last_run_date", "since": "first_run_date", "is_current": "true",
+        "known_genre": "music_genre",
+        "job": "coalesce(predicted.job, of_date.job, 'score')",
+    }  # fmt: skip
+    columns = ", ".join(f"{added.get(name, f'old.{identifier(name)}')} AS {identifier(name)}" for name in kept)
+    database.execute(
+        f"INSERT INTO track_history BY NAME SELECT {columns} FROM {tracks} AS old "
+        "LEFT JOIN (SELECT track_id, run_date, arg_max(job, scored_at) AS job FROM predictions GROUP BY ALL) AS predicted "
+        "ON predicted.track_id = old.track_id AND predicted.run_date = old.last_run_date "
+        "LEFT JOIN (SELECT run_date, arg_max(job, finished_at) AS job FROM runs WHERE status = 'published' AND action = 'score' GROUP BY run_date) "
+        "AS of_date ON of_date.run_date = old.last_run_date"
+    )
+
+
 def _comment_view(database: Database, view: str) -> None:
     """Comment a view by the first line of its file, and its columns by lines such as ``-- share: …``, or as a table's contract does."""
     text = assets.sql(f"views/{view}")
     description = steps.header(text)["description"]
     database.execute(f"COMMENT ON VIEW {view} IS {literal(description)}")
-    known = {column.name: column.description for table in reversed(_tables()) for column in table.properties}
+    described = [*reversed(_tables()), *(t for t in contracts.load("tracks").tables if t.name == view)]
+    known = {column.name: column.description for table in described for column in table.properties}
     known |= dict(re.findall(r"^-- (\w+): (.+)$", text, re.MULTILINE))
     for (name,) in database.rows("SELECT column_name FROM duckdb_columns() WHERE table_name = ?", [view]):
         if name in known:
@@ -161,7 +187,22 @@ def attach(database: Database, path: Path, plan: Plan) -> set[str]:
     with Database(path, plan, read_only=True) as opened:
         existing = _refuse_foreign(opened)
     database.execute(f"ATTACH {literal(str(path))} AS {OTHER} (READ_ONLY)")
-    return {table.name for table in _tables()}.intersection(existing)
+    return {"tracks", *(table.name for table in _tables())}.intersection(existing)
+
+
+def take_rows(
+    database: Database,
+    table: str,
+    existing: set[str],
+    columns: str = "*",
+    where: str = "",
+    parameters: list[Any] | None = None,
+) -> None:
+    """Copy rows of the attached generation, which has the ``existing`` ones of our tables, into the same table here."""
+    if table in existing:
+        database.execute(f"INSERT INTO {table} BY NAME SELECT {columns} FROM {OTHER}.{table} {where}", parameters)
+    elif table == "track_history" and "tracks" in existing:
+        _take_tracks(database, f"{OTHER}.tracks")
 
 
 def restore(database: Database, existing: set[str]) -> None:
@@ -173,12 +214,15 @@ def restore(database: Database, existing: set[str]) -> None:
         "CREATE TEMP TABLE kept_runs AS SELECT run_id FROM runs "
         f"ANTI JOIN {OTHER}.runs AS earlier USING (run_id) WHERE status <> 'published' OR action = 'rollback'"
     )
-    for table in {table.name for table in _tables()} - {"layout"}:
+    tables = sorted({table.name for table in _tables()} - {"layout"}, key=lambda name: name in HISTORY)
+    for table in tables:
         kept = " WHERE run_id NOT IN (FROM kept_runs)" if table in EVIDENCE else ""
         database.execute(f"DELETE FROM {identifier(table)}{kept}")
-        if table in existing:
-            database.execute(f"INSERT INTO {identifier(table)} BY NAME FROM {OTHER}.{identifier(table)}")
+        if table not in HISTORY:
+            take_rows(database, table, existing)
     fill_new_columns(database)
+    for table in HISTORY:
+        take_rows(database, table, existing)
 
 
 def fill_new_columns(database: Database) -> None:
@@ -223,7 +267,8 @@ def _refuse_foreign(database: Database) -> dict[str, list[str]]:
         and existing[t.name] != (t.columns if layout == LAYOUT_VERSION else t.columns[: len(existing[t.name])])
     ]
     views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
-    foreign += [view for view in VIEWS if view in existing and view not in views]
+    replaced = {"tracks"} if layout < LAYOUT_VERSION else set()  # a table until layout 5
+    foreign += [view for view in VIEWS if view in existing and view not in views | replaced]
     if foreign:
         raise WarehouseUnusable(
             f"{database.shown_as} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"

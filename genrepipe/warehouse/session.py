@@ -142,14 +142,15 @@ def dry_session(path: Path, run: Run, plan: Plan) -> Iterator[tuple[Database, Da
         dates = [day for (day,) in current.rows("FROM recent_dates")]
         steps.release("run")
         tables = schema.attach(memory, path, plan)
-        for table in sorted(tables & {"tracks", "runs", "drift", "predictions"}):
-            recent = " WHERE run_date = ? OR list_contains(?, run_date)" if table == "predictions" else ""
-            memory.execute(
-                f"INSERT INTO {table} BY NAME FROM {schema.OTHER}.{table}{recent}",
-                [run.run_date, dates] if recent else None,
-            )
-        memory.execute(f"DETACH {schema.OTHER}")
+        for table in ("runs", "drift"):
+            schema.take_rows(memory, table, tables)
+        recent = "WHERE run_date = ? OR list_contains(?, run_date)"
+        schema.take_rows(memory, "predictions", tables, where=recent, parameters=[run.run_date, dates])
+        schema.take_rows(memory, "quarantine", tables, columns="run_id, run_date, track_id, quarantine_id")
         schema.fill_new_columns(memory)
+        for table in schema.HISTORY:
+            schema.take_rows(memory, table, tables)
+        memory.execute(f"DETACH {schema.OTHER}")
         yield memory, current
 
 

@@ -38,15 +38,17 @@ Scope = Literal["row", "track", "artist", "run"]
 PHASES = ("land", "catalogue", "features", "quality")
 # The relations that code binds, and their columns.
 INPUTS: dict[str, str] = {
-    "run": "run_id VARCHAR, run_date DATE, job VARCHAR, started_at TIMESTAMP",
+    "run": "run_id VARCHAR, run_date DATE, job VARCHAR, action VARCHAR, delivery VARCHAR, started_at TIMESTAMP",
+    "as_of": "run_date DATE",
     "parts": "ordinal BIGINT, file VARCHAR",
     "unparsed": "row_id BIGINT, reason VARCHAR, received VARCHAR",
     "delivery": (
         "received BIGINT, accepted BIGINT, quarantined BIGINT, duplicates BIGINT, empty BIGINT, source_sha256 VARCHAR, "
-        "source_age_hours DOUBLE"
+        "source_age_hours DOUBLE, known BIGINT, withdrawn BIGINT"
     ),
     "medians": "duration_ms FLOAT",
     "wanted": "track_id VARCHAR",
+    "new_labels": "track_id VARCHAR, genre VARCHAR",
 }
 # The relation that each part of the source is bound to in turn, and the one that collects the rows made of it.
 PART = "received"

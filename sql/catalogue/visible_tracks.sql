@@ -1,8 +1,6 @@
--- The tracks of the catalogue that were known on the run date.
--- reads: tracks, run
--- makes: visible_tracks (view)
+-- The tracks that were known on a date: of each, the newest row; of one run date, that of the later run.
+-- reads: standing_rows
+-- makes: visible_tracks (table)
 -- scope: track
-SELECT tracks.*
-FROM tracks
-CROSS JOIN run
-WHERE tracks.first_run_date <= run.run_date
+FROM standing_rows
+QUALIFY row_number() OVER (PARTITION BY track_id ORDER BY run_date DESC, delivered_at DESC NULLS LAST, from_run_date) = 1

@@ -1,5 +1,6 @@
--- The newest prediction of every track; of several jobs on one run date, that of the later run.
--- reads: predictions
+-- The newest prediction of every track in the catalogue; of several jobs on one run date, that of the later run.
+-- reads: predictions, tracks
 SELECT *
 FROM predictions
+SEMI JOIN tracks USING (track_id)
 QUALIFY row_number() OVER (PARTITION BY track_id ORDER BY run_date DESC, scored_at DESC) = 1

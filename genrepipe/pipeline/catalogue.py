@@ -1,0 +1,131 @@
+"""The catalogue: what the standing deliveries say of each track.
+
+Table ``track_history`` has a row for each job, track and stretch of the job's run dates on which the track was delivered with
+the same values. A delivery continues rows, adds some, and takes back what an earlier delivery of its date had brought. View
+``tracks`` shows the current row of each track: that of the newest run date, and of one date that of the later run. What was
+known on an earlier date follows from the same rows.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from genrepipe.warehouse.steps import Steps
+
+ROW = "history.job = {0}.job AND history.track_id = {0}.track_id AND history.from_run_date = {0}.from_run_date"
+
+
+def deliver(steps: Steps) -> None:
+    """Write the accepted rows into the history, as what the job delivers on the run date."""
+    database = steps.database
+    steps.make("continued_rows", "replaced_rows", "added_rows", "affected_tracks", "remaining_rows")
+    if database.value("SELECT count(*) FROM replaced_rows"):
+        database.execute(f"DELETE FROM track_history AS history USING replaced_rows AS old WHERE {ROW.format('old')}")
+        database.execute("INSERT INTO track_history BY NAME SELECT *, false AS is_current FROM remaining_rows")
+    database.execute(
+        "UPDATE track_history AS history SET to_run_date = run.run_date FROM continued_rows AS old, run WHERE history.job = run.job "
+        "AND history.track_id = old.track_id AND history.from_run_date = old.from_run_date"
+    )
+    # A track that nobody knew is current at once; of the others, all of their rows are looked at.
+    database.execute(
+        "INSERT INTO track_history BY NAME SELECT added_rows.*, affected.track_id IS NULL AS is_current, "
+        "CASE WHEN is_current THEN from_run_date END AS first_run_date, CASE WHEN is_current THEN music_genre END AS known_genre "
+        "FROM added_rows LEFT JOIN affected_tracks AS affected USING (track_id)"
+    )
+    choose_current(steps)
+    steps.release("delivery_dates", "affected_tracks")
+
+
+def choose_current(steps: Steps) -> None:
+    """Choose the current row of each of the relation ``affected_tracks``, its first run date and its label."""
+    database = steps.database
+    if not database.value("SELECT count(*) FROM affected_tracks"):
+        return
+    database.execute(
+        "UPDATE track_history SET is_current = false, first_run_date = NULL, known_genre = NULL "
+        "WHERE is_current AND track_id IN (FROM affected_tracks)"
+    )
+    steps.bind_row("as_of", run_date=date.max)
+    steps.make("current_rows")
+    database.execute(
+        "UPDATE track_history AS history SET is_current = true, first_run_date = chosen.first_run_date, known_genre = chosen.known_genre "
+        f"FROM current_rows AS chosen WHERE {ROW.format('chosen')}"
+    )
+    steps.release("as_of")
+
+
+def see(steps: Steps) -> None:
+    """Bind ``profiles`` to what is known of artists on the run date, and renew table ``artist_profiles``."""
+    database = steps.database
+    with steps.bound("visible_tracks", "FROM tracks"):
+        steps.make("profiles")
+        database.execute("DELETE FROM artist_profiles")
+        database.execute("INSERT INTO artist_profiles BY NAME FROM profiles")
+    if database.value("SELECT count(*) FROM track_history CROSS JOIN run WHERE to_run_date > run.run_date"):
+        run_date = database.value("SELECT run_date FROM run")
+        steps.bind_row("as_of", run_date=run_date)
+        steps.make("profiles")
+    else:
+        steps.bind("profiles", "FROM artist_profiles")
+
+
+def withdrawn(steps: Steps) -> tuple[int, int]:
+    """Return how many tracks the job had on its run date before, and how many of them this snapshot lacks; zeros for an increment."""
+    steps.make("delivery_dates")
+    before, is_snapshot = steps.database.rows(
+        "SELECT before_date, coalesce(delivery = 'snapshot', false) FROM delivery_dates CROSS JOIN run"
+    )[0]
+    if before is None or not is_snapshot:
+        return 0, 0
+    steps.bind_row("as_of", run_date=before)
+    steps.make("withdrawn_tracks")
+    known = steps.database.value("SELECT count(DISTINCT track_id) FROM standing_rows SEMI JOIN run USING (job)")
+    lacking = steps.database.value("SELECT count(DISTINCT track_id) FROM withdrawn_tracks")
+    steps.release("as_of")
+    return int(known), int(lacking)
+
+
+def label(steps: Steps) -> None:
+    """Take the relation ``new_labels`` as the newest labels that are known, also of tracks that are still to come."""
+    database = steps.database
+    database.execute("DELETE FROM labels USING new_labels AS taken WHERE labels.track_id = taken.track_id")
+    database.execute(
+        "INSERT INTO labels SELECT track_id, genre, "
+        "greatest(run.run_date, (SELECT max(run_date) FROM runs WHERE status = 'published' AND action = 'score')), run.run_id "
+        "FROM new_labels CROSS JOIN run"
+    )
+    steps.bind("affected_tracks", "SELECT track_id FROM new_labels", kind="table")
+    choose_current(steps)
+    steps.release("affected_tracks")
+
+
+def settle(steps: Steps, horizon: date) -> None:
+    """Remove rows of the job that only its run dates up to ``horizon`` need; what they say of labels and first dates stays.
+
+    From then on nothing that was delivered for these dates can be taken back.
+    """
+    database = steps.database
+    steps.bind_row("as_of", run_date=horizon)
+    steps.make("settled_rows", "settled_labels")
+    if database.value("SELECT count(*) FROM settled_rows"):
+        database.execute("DELETE FROM labels USING settled_labels AS kept WHERE labels.track_id = kept.track_id")
+        database.execute("INSERT INTO labels BY NAME FROM settled_labels")
+        database.execute(f"DELETE FROM track_history AS history USING settled_rows AS old WHERE {ROW.format('old')}")
+        database.execute(
+            "UPDATE track_history AS history SET since = least(history.since, old.since) "
+            "FROM (SELECT job, track_id, min(since) AS since FROM settled_rows GROUP BY ALL) AS old, as_of "
+            "WHERE history.job = old.job AND history.track_id = old.track_id AND history.from_run_date <= as_of.run_date"
+        )
+    # The quarantine of these dates goes too: what it held back counts as delivered.
+    database.execute(
+        "UPDATE track_history AS history SET to_run_date = snapshots.run_date FROM (SELECT job, max(run_date) AS run_date "
+        "FROM standing_deliveries SEMI JOIN run USING (job) WHERE delivery = 'snapshot' AND run_date <= ? GROUP BY job) AS snapshots "
+        "WHERE history.job = snapshots.job AND history.to_run_date < snapshots.run_date",
+        [horizon],
+    )
+    steps.bind("affected_tracks", "SELECT DISTINCT track_id FROM settled_rows", kind="table")
+    steps.release("as_of")
+    choose_current(steps)
+    steps.release("affected_tracks")

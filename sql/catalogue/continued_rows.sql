@@ -1,0 +1,7 @@
+-- Rows of the history that this delivery continues by one run date.
+-- reads: same_rows
+-- makes: continued_rows (table)
+-- feeds: track_history
+-- scope: track
+FROM same_rows
+WHERE NOT is_held AND row_id NOT IN (SELECT row_id FROM same_rows WHERE is_held)

@@ -51,6 +51,7 @@ def score_text(result: ScoreResult) -> str:
             f"+ {result.duplicates:,} duplicates + {result.empty:,} empty"
         ),
         f"  imputed    {imputed}",
+        *([f"  withdrawn  {result.withdrawn:,} tracks are no longer in the catalogue"] if result.withdrawn else []),
         *([f"  flips      {result.flips:,} tracks have another genre than before"] if result.flips else []),
         *([f"  warnings   {', '.join(result.warnings)}"] if result.warnings else []),
         f"  took       {result.seconds:.2f} s, {result.rows_per_second:,} rows/s",

@@ -18,14 +18,14 @@ HELP = {
     "genrepipe_last_run_timestamp_seconds": "When the last run ended, whatever its end.",
     "genrepipe_last_exit_code": "Exit code of the last run.",
     "genrepipe_last_success_timestamp_seconds": "When the last run that published ended.",
-    "genrepipe_rows": "Rows of the last run that published, by what became of them.",
+    "genrepipe_rows": "Rows of the last run that published, by what became of them; and tracks that a snapshot withdrew.",
     "genrepipe_flips": "Tracks whose genre changed in the last run that published.",
     "genrepipe_warnings": "Checks of the last run that published which ended as warnings.",
     "genrepipe_run_seconds": "How long the last run that published took.",
     "genrepipe_stage_seconds": "The same by stage.",
 }
 LABELS = {"genrepipe_rows": "outcome", "genrepipe_stage_seconds": "stage"}
-OUTCOMES = ("received", "predicted", "quarantined", "duplicates", "empty")
+OUTCOMES = ("received", "predicted", "quarantined", "duplicates", "empty", "withdrawn")
 
 
 class Metrics(Reporter):

@@ -47,13 +47,19 @@ def choose_current(steps: Steps) -> None:
         "UPDATE track_history SET is_current = false, first_run_date = NULL, known_genre = NULL "
         "WHERE is_current AND track_id IN (FROM affected_tracks)"
     )
-    steps.bind_row("as_of", run_date=date.max)
+    _as_of(steps, date.max)
     steps.make("current_rows")
     database.execute(
         "UPDATE track_history AS history SET is_current = true, first_run_date = chosen.first_run_date, known_genre = chosen.known_genre "
         f"FROM current_rows AS chosen WHERE {ROW.format('chosen')}"
     )
     steps.release("as_of")
+
+
+def _as_of(steps: Steps, day: date) -> None:
+    """Bind the date of which ``standing_rows``, and all that is made of them, tell."""
+    steps.release("as_of")
+    steps.bind_row("as_of", run_date=day)
 
 
 def see(steps: Steps) -> None:
@@ -65,7 +71,7 @@ def see(steps: Steps) -> None:
         database.execute("INSERT INTO artist_profiles BY NAME FROM profiles")
     if database.value("SELECT count(*) FROM track_history CROSS JOIN run WHERE to_run_date > run.run_date"):
         run_date = database.value("SELECT run_date FROM run")
-        steps.bind_row("as_of", run_date=run_date)
+        _as_of(steps, run_date)
         steps.make("profiles")
     else:
         steps.bind("profiles", "FROM artist_profiles")
@@ -79,7 +85,7 @@ def withdrawn(steps: Steps) -> tuple[int, int]:
     )[0]
     if before is None or not is_snapshot:
         return 0, 0
-    steps.bind_row("as_of", run_date=before)
+    _as_of(steps, before)
     steps.make("withdrawn_tracks")
     known = steps.database.value("SELECT count(DISTINCT track_id) FROM standing_rows SEMI JOIN run USING (job)")
     lacking = steps.database.value("SELECT count(DISTINCT track_id) FROM withdrawn_tracks")
@@ -107,7 +113,7 @@ def settle(steps: Steps, horizon: date) -> None:
     From then on nothing that was delivered for these dates can be taken back.
     """
     database = steps.database
-    steps.bind_row("as_of", run_date=horizon)
+    _as_of(steps, horizon)
     steps.make("settled_rows", "settled_labels")
     if database.value("SELECT count(*) FROM settled_rows"):
         database.execute("DELETE FROM labels USING settled_labels AS kept WHERE labels.track_id = kept.track_id")

@@ -107,6 +107,7 @@ def test_every_key_can_come_from_the_environment(key: str) -> None:
         "keep_days": "7",
         "force": "true",
         "dry_run": "true",
+        "delivery": "snapshot",
     }
     name = f"GENREPIPE_{key.upper()}"
     shown = run("config", "show", "--output", "json", **{name: values.get(key, "x")}).json["settings"]

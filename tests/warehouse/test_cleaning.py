@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from genrepipe.ingest import landing, sources
 from genrepipe.pipeline import prepare
-from genrepipe.warehouse import schema
+from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.steps import Steps
 from tests.support import PLAN, run_of, track, write_csv
 
@@ -42,7 +42,7 @@ def steps(memory: Steps) -> Steps:
 
 def empty(steps: Steps) -> None:
     forget(steps)
-    for table in ("tracks", "artist_profiles"):
+    for table in ("track_history", "runs", "artist_profiles"):
         steps.database.execute(f"DELETE FROM {table}")
 
 
@@ -57,6 +57,7 @@ def take(steps: Steps, path: Path, rows: list[dict[str, str]], day: str) -> RowC
     steps.bind_row("run", **run_of(day).relation())
     counts = landing.land(steps, sources.resolve([str(write_csv(path / "t.csv", rows))])).counts
     prepare.update_catalogue(steps)
+    ledger.append(steps.database, ledger.line(run_of(day), "published"))
     assert prepare.make_scorable(steps, GLOBAL_MEDIAN) == counts.accepted
     return counts
 

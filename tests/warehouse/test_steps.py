@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 SQL = assets.shipped("sql")
 TODAY, YESTERDAY = date(2026, 11, 22), date(2026, 11, 21)
-RUN = {"run_id": "r2", "run_date": TODAY, "job": "nightly", "started_at": datetime(2026, 11, 22, 2, 15)}
+RUN = {
+    "run_id": "r2",
+    "run_date": TODAY,
+    "job": "nightly",
+    "action": "score",
+    "delivery": "increment",
+    "started_at": datetime(2026, 11, 22, 2, 15),
+}
 RUNS = [
     {"run_id": "r0", "run_date": date(2026, 11, 20), "job": "nightly", "status": "published", "action": "score",
      "received": 10, "source_sha256": "a", "finished_at": datetime(2026, 11, 20, 3)},
@@ -150,6 +157,12 @@ def landed(number: int, track: str | None = "a", **columns: Any) -> dict[str, An
     return {"row_id": number, "track_id": track, "is_empty": False, **columns}
 
 
+def held(track: str, first: date, last: date, **columns: Any) -> dict[str, Any]:
+    row = {"job": "nightly", "track_id": track, "from_run_date": first, "to_run_date": last, "since": first}
+    return {**row, "is_current": True, **columns}
+
+
+LAST_WEEK, LATER = date(2026, 11, 15), date(2026, 11, 25)
 SECOND = 1 << 40
 CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str, Any]]]]] = {
     "typed": [
@@ -207,24 +220,200 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             ],
         ),
     ],
-    "catalogue_changes": [
+    "delivery_dates": [
+        ("the job's dates on both sides", {"run": [RUN], "runs": [*RUNS, RUNS[0] | {"run_date": LATER}]}, [{"before_date": YESTERDAY, "after_date": LATER, "takes_back": True, "redraws": False}]),
+        ("a snapshot comes", {"run": [RUN | {"delivery": "snapshot"}]}, [{"before_date": None, "after_date": None, "redraws": True}]),
+        ("a snapshot goes", {"run": [RUN], "runs": [RUNS[0] | {"run_date": TODAY, "delivery": "snapshot"}]}, [{"redraws": True}]),
+        ("a replay adds", {"run": [RUN | {"action": "replay"}], "runs": [RUNS[0] | {"run_date": TODAY, "delivery": "snapshot"}]}, [{"takes_back": False, "redraws": False}]),
+        ("a settled date", {"run": [RUN], "runs": [RUNS[0] | {"settled_to": TODAY}]}, [{"takes_back": False}]),
+    ],
+    "same_rows": [
         (
-            "new and newer rows; a known label stays, the first date too",
+            "the same values on this date, or on the date before; not those of another job, or an older date",
             {
-                "run": [RUN], "landed": [landed(1, energy=0.5), landed(2, "b", music_genre="Rock"), landed(3, "c")],
-                "tracks": [
-                    {"track_id": "a", "music_genre": "Jazz", "first_run_date": date(2026, 1, 1), "last_run_date": YESTERDAY},
-                    {"track_id": "c", "first_run_date": TODAY, "last_run_date": date(2026, 11, 23)},
+                "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY}],
+                "accepted": [{"row_id": 1, "track_id": "a", "energy": 0.5}, {"row_id": 2, "track_id": "b"}, {"row_id": 3, "track_id": "c"}],
+                "track_history": [
+                    held("a", YESTERDAY, YESTERDAY, energy=0.5), held("a", TODAY, TODAY, energy=0.7), held("b", YESTERDAY, LATER, known_genre="Jazz"),
+                    held("c", LAST_WEEK, LAST_WEEK), held("c", YESTERDAY, YESTERDAY, job="weekly"),
                 ],
             },
+            [{"row_id": 1, "from_run_date": YESTERDAY, "is_held": False}, {"row_id": 2, "from_run_date": YESTERDAY, "is_held": True}],
+        ),
+    ],
+    "continued_rows": [
+        ("not where this date is held", {"same_rows": [{"row_id": 1, "is_held": False}, {"row_id": 2, "is_held": False}, {"row_id": 2, "is_held": True}]}, [{"row_id": 1}]),
+    ],
+    "replaced_rows": [
+        (
+            "what the date held and this delivery does not say",
+            {
+                "run": [RUN], "delivery_dates": [{"takes_back": True}], "accepted": [{"track_id": "b"}],
+                "same_rows": [{"track_id": "a", "from_run_date": YESTERDAY, "is_held": True}],
+                "track_history": [held("a", YESTERDAY, TODAY), held("b", TODAY, LATER), held("c", LAST_WEEK, LATER), held("d", YESTERDAY, YESTERDAY), held("e", TODAY, TODAY, job="weekly")],
+            },
+            [{"track_id": "b"}, {"track_id": "c"}],
+        ),
+        (
+            "of a settled date, its own tracks alone",
+            {
+                "run": [RUN], "delivery_dates": [{"takes_back": False}], "accepted": [{"track_id": "b"}], "same_rows": [],
+                "track_history": [held("b", TODAY, TODAY), held("c", TODAY, TODAY)],
+            },
+            [{"track_id": "b"}],
+        ),
+    ],
+    "remaining_rows": [
+        (
+            "the parts before and after the date",
+            {
+                "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY, "after_date": LATER}],
+                "replaced_rows": [held("a", LAST_WEEK, LATER), held("b", TODAY, LATER), held("c", YESTERDAY, TODAY), held("d", TODAY, TODAY)],
+            },
             [
-                {"track_id": "a", "energy": 0.5, "music_genre": "Jazz", "first_run_date": date(2026, 1, 1), "last_run_date": TODAY},
-                {"track_id": "b", "music_genre": "Rock", "first_run_date": TODAY, "last_run_date": TODAY},
+                {"track_id": "a", "from_run_date": LAST_WEEK, "to_run_date": YESTERDAY, "since": LAST_WEEK}, {"track_id": "a", "from_run_date": LATER, "to_run_date": LATER, "since": LATER},
+                {"track_id": "b", "from_run_date": LATER, "to_run_date": LATER, "since": LATER}, {"track_id": "c", "from_run_date": YESTERDAY, "to_run_date": YESTERDAY, "since": YESTERDAY},
             ],
         ),
     ],
+    "added_rows": [
+        (
+            "what nobody said before",
+            {"run": [RUN], "accepted": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "b", "energy": 0.5}], "same_rows": [{"row_id": 1}]},
+            [{"job": "nightly", "track_id": "b", "from_run_date": TODAY, "to_run_date": TODAY, "since": TODAY, "energy": 0.5}],
+        ),
+    ],
+    "affected_tracks": [
+        (
+            "replaced, known already, labelled, or not current any more",
+            {
+                "run": [RUN], "delivery_dates": [{"redraws": False}], "accepted": [],
+                "replaced_rows": [{"track_id": "a"}], "added_rows": [{"track_id": "b"}, {"track_id": "d"}, {"track_id": "c"}],
+                "continued_rows": [{"track_id": "e", "stays_current": True}, {"track_id": "f", "stays_current": False}],
+                "track_history": [held("b", YESTERDAY, YESTERDAY, job="weekly"), held("z", YESTERDAY, YESTERDAY)], "labels": [{"track_id": "c"}],
+            },
+            [{"track_id": name} for name in "abcf"],
+        ),
+        (
+            "a snapshot decides about the job's older tracks that it lacks",
+            {
+                "run": [RUN], "delivery_dates": [{"redraws": True}], "accepted": [{"track_id": "a"}], "replaced_rows": [], "added_rows": [], "continued_rows": [],
+                "track_history": [held("a", YESTERDAY, YESTERDAY), held("b", YESTERDAY, YESTERDAY), held("c", YESTERDAY, YESTERDAY, job="weekly"), held("d", LATER, LATER)],
+            },
+            [{"track_id": "b"}],
+        ),
+        ("where the job has later dates, every track", {
+            "run": [RUN], "delivery_dates": [{"redraws": False, "after_date": LATER}], "accepted": [], "replaced_rows": [], "added_rows": [{"track_id": "a"}],
+            "continued_rows": [],
+        }, [{"track_id": "a"}]),
+    ],
+    "standing_deliveries": [
+        (
+            "the last published one of each job and date, or this run",
+            {"run": [RUN], "runs": [*RUNS, RUNS[1] | {"run_id": "r1b", "delivery": "snapshot", "finished_at": datetime(2026, 11, 23)}]},
+            [
+                {"job": "nightly", "run_date": date(2026, 11, 20), "run_id": "r0", "delivery": None}, {"job": "nightly", "run_date": YESTERDAY, "run_id": "r1b", "delivery": "snapshot"},
+                {"job": "nightly", "run_date": TODAY, "run_id": "r2", "delivery": "increment"}, {"job": "weekly", "run_date": YESTERDAY, "run_id": "x1", "delivery": None},
+            ],
+        ),
+        ("labels deliver no tracks", {"run": [RUN | {"action": "labels"}]}, []),
+    ],
+    "held_back": [
+        (
+            "quarantined in a snapshot that stands",
+            {
+                "standing_deliveries": [{"job": "nightly", "run_date": TODAY, "run_id": "s", "delivery": "snapshot"}, {"run_id": "i", "delivery": "increment"}],
+                "quarantine": [{"run_id": "s", "track_id": "a"}, {"run_id": "s"}, {"run_id": "i", "track_id": "b"}, {"run_id": "gone", "track_id": "c"}],
+            },
+            [{"job": "nightly", "run_date": TODAY, "track_id": "a"}],
+        ),
+    ],
+    "standing_rows": [
+        (
+            "as of a date, and of which run date each is",
+            {
+                "as_of": [{"run_date": TODAY}], "held_back": [],
+                "standing_deliveries": [{"job": "nightly", "run_date": day, "delivery": "increment", "delivered_at": datetime(2026, 11, 22)} for day in (LAST_WEEK, YESTERDAY, LATER)],
+                "track_history": [held("a", LAST_WEEK, LATER), held("b", LAST_WEEK, LAST_WEEK), held("c", LATER, LATER)],
+            },
+            [{"track_id": "a", "run_date": YESTERDAY}, {"track_id": "b", "run_date": LAST_WEEK}],
+        ),
+        (
+            "a snapshot ends older rows of its job, but not of tracks that were held back in it",
+            {
+                "as_of": [{"run_date": TODAY}], "held_back": [{"job": "nightly", "run_date": YESTERDAY, "track_id": "b"}],
+                "standing_deliveries": [{"job": "nightly", "run_date": LAST_WEEK, "delivery": "increment"}, {"job": "nightly", "run_date": YESTERDAY, "delivery": "snapshot"}],
+                "track_history": [held("a", LAST_WEEK, LAST_WEEK), held("b", LAST_WEEK, LAST_WEEK), held("c", LAST_WEEK, LAST_WEEK, job="weekly"), held("d", LAST_WEEK, YESTERDAY)],
+            },
+            [{"track_id": "b"}, {"track_id": "d"}, {"track_id": "c"}],
+        ),
+    ],
     "visible_tracks": [
-        ("known by the run date", {"run": [RUN], "tracks": [{"track_id": "a", "first_run_date": TODAY}, {"track_id": "b", "first_run_date": date(2026, 11, 23)}]}, [{"track_id": "a"}]),
+        (
+            "the newest row of each track; of one date, that of the later run",
+            {"standing_rows": [
+                {"track_id": "a", "run_date": YESTERDAY, "energy": 0.1}, {"track_id": "a", "run_date": TODAY, "energy": 0.2},
+                {"track_id": "b", "run_date": TODAY, "energy": 0.3, "delivered_at": datetime(2026, 11, 22)},
+                {"track_id": "b", "run_date": TODAY, "energy": 0.4, "delivered_at": datetime(2026, 11, 23)},
+            ]},
+            [{"track_id": "a", "energy": 0.2}, {"track_id": "b", "energy": 0.4}],
+        ),
+    ],
+    "current_rows": [
+        (
+            "the newest row and label, and the first date; none of a withdrawn track",
+            {
+                "affected_tracks": [{"track_id": "a"}, {"track_id": "b"}, {"track_id": "c"}], "standing_deliveries": [],
+                "standing_rows": [
+                    held("a", YESTERDAY, YESTERDAY, run_date=YESTERDAY), held("a", TODAY, TODAY, run_date=TODAY), held("b", TODAY, TODAY, run_date=TODAY),
+                    held("z", TODAY, TODAY, run_date=TODAY),
+                ],
+                "track_history": [
+                    held("a", YESTERDAY, YESTERDAY, music_genre="Jazz"), held("a", TODAY, TODAY), held("b", TODAY, TODAY, music_genre="Rock"), held("c", YESTERDAY, YESTERDAY),
+                ],
+                "labels": [{"track_id": "b", "music_genre": "Blues", "run_date": TODAY}],
+            },
+            [
+                {"track_id": "a", "from_run_date": TODAY, "first_run_date": YESTERDAY, "known_genre": "Jazz"},
+                {"track_id": "b", "from_run_date": TODAY, "first_run_date": TODAY, "known_genre": "Blues"},
+            ],
+        ),
+    ],
+    "withdrawn_tracks": [
+        (
+            "of this job, neither accepted nor quarantined",
+            {
+                "run": [RUN], "accepted": [{"track_id": "a"}], "quarantined": [{"track_id": "b"}, {"file": "a.csv"}],
+                "standing_rows": [{"job": "nightly", "track_id": name} for name in "abc"] + [{"job": "weekly", "track_id": "d"}],
+            },
+            [{"track_id": "c"}],
+        ),
+    ],
+    "settled_rows": [
+        (
+            "those that a newer row, or a snapshot, ended",
+            {
+                "run": [RUN], "as_of": [{"run_date": YESTERDAY}],
+                "standing_rows": [held("a", LAST_WEEK, LAST_WEEK), held("a", YESTERDAY, TODAY), held("c", LAST_WEEK, LAST_WEEK, job="weekly")],
+                "track_history": [
+                    held("a", LAST_WEEK, LAST_WEEK), held("a", YESTERDAY, TODAY), held("b", LAST_WEEK, LAST_WEEK), held("c", LAST_WEEK, LAST_WEEK, job="weekly"),
+                    held("d", TODAY, TODAY),
+                ],
+            },
+            [{"track_id": "a", "from_run_date": LAST_WEEK}, {"track_id": "b", "from_run_date": LAST_WEEK}],
+        ),
+    ],
+    "settled_labels": [
+        (
+            "where nothing newer tells one",
+            {
+                "settled_rows": [held(name, LAST_WEEK, LAST_WEEK, music_genre="Jazz") for name in "abc"] + [held("d", LAST_WEEK, LAST_WEEK)],
+                "track_history": [held(name, LAST_WEEK, LAST_WEEK, music_genre="Jazz") for name in "abc"] + [held("a", TODAY, TODAY), held("b", TODAY, TODAY, music_genre="Rock")],
+                "labels": [{"track_id": "c", "music_genre": "Blues", "run_date": TODAY}],
+                "standing_deliveries": [{"job": "nightly", "run_date": LAST_WEEK, "run_id": "r"}],
+            },
+            [{"track_id": "a", "music_genre": "Jazz", "run_date": LAST_WEEK, "run_id": "r"}],
+        ),
     ],
     "profiles": [
         (

@@ -1,5 +1,5 @@
 -- Tracks of whose rows another one may be current after this delivery.
--- reads: replaced_rows, added_rows, continued_rows, track_history, labels, delivery_dates, accepted, run
+-- reads: replaced_rows, added_rows, same_rows, track_history, labels, delivery_dates, accepted, run
 -- makes: affected_tracks (table)
 -- scope: track
 SELECT track_id FROM replaced_rows
@@ -10,7 +10,7 @@ SELECT track_id FROM added_rows SEMI JOIN labels USING (track_id)
 UNION
 SELECT track_id FROM added_rows SEMI JOIN (FROM delivery_dates WHERE after_date IS NOT NULL) AS later ON true
 UNION
-SELECT track_id FROM continued_rows WHERE NOT stays_current
+SELECT track_id FROM same_rows WHERE NOT stays_current
 UNION
 SELECT track_id
 FROM track_history AS held

@@ -289,7 +289,7 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             {
                 "run": [RUN], "delivery_dates": [{"redraws": False}], "accepted": [],
                 "replaced_rows": [{"track_id": "a"}], "added_rows": [{"track_id": "b"}, {"track_id": "d"}, {"track_id": "c"}],
-                "continued_rows": [{"track_id": "e", "stays_current": True}, {"track_id": "f", "stays_current": False}],
+                "same_rows": [{"track_id": "e", "stays_current": True}, {"track_id": "f", "stays_current": False}],
                 "track_history": [held("b", YESTERDAY, YESTERDAY, job="weekly"), held("z", YESTERDAY, YESTERDAY)], "labels": [{"track_id": "c"}],
             },
             [{"track_id": name} for name in "abcf"],
@@ -297,14 +297,14 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
         (
             "a snapshot decides about the job's older tracks that it lacks",
             {
-                "run": [RUN], "delivery_dates": [{"redraws": True}], "accepted": [{"track_id": "a"}], "replaced_rows": [], "added_rows": [], "continued_rows": [],
+                "run": [RUN], "delivery_dates": [{"redraws": True}], "accepted": [{"track_id": "a"}], "replaced_rows": [], "added_rows": [], "same_rows": [],
                 "track_history": [held("a", YESTERDAY, YESTERDAY), held("b", YESTERDAY, YESTERDAY), held("c", YESTERDAY, YESTERDAY, job="weekly"), held("d", LATER, LATER)],
             },
             [{"track_id": "b"}],
         ),
         ("where the job has later dates, every track", {
             "run": [RUN], "delivery_dates": [{"redraws": False, "after_date": LATER}], "accepted": [], "replaced_rows": [], "added_rows": [{"track_id": "a"}],
-            "continued_rows": [],
+            "same_rows": [],
         }, [{"track_id": "a"}]),
     ],
     "standing_deliveries": [

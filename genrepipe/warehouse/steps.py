@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from genrepipe import contracts
 from genrepipe.contracts.rules import row_rules
 from genrepipe.core import assets
+from genrepipe.core.quoting import identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,11 +54,23 @@ INPUTS: dict[str, str] = {
 # The relation that each part of the source is bound to in turn, and the one that collects the rows made of it.
 PART = "received"
 ACCUMULATED = {"landed": "judged"}
+# Columns of the history that say when a row holds, rather than what was delivered.
+KEPT_BY_US = {"job", "track_id", "from_run_date", "to_run_date", "since", "is_current", "first_run_date", "known_genre"}
+
+
+def _same_values() -> dict[str, str]:
+    columns = (
+        identifier(name) for name in contracts.load("tracks").named("track_history").columns if name not in KEPT_BY_US
+    )
+    return {"same_values": " AND ".join(f"held.{name} IS NOT DISTINCT FROM accepted.{name}" for name in columns)}
+
+
 # Values of the placeholders in a step's SQL.
 PLACEHOLDERS: dict[str, Callable[[], Mapping[str, str]]] = {
     "judged": lambda: dict(
         zip(("keeps_contract", "reasons"), row_rules(contracts.load("source_tracks").table), strict=True)
-    )
+    ),
+    "same_rows": _same_values,
 }
 
 

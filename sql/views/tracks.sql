@@ -1,23 +1,7 @@
 -- The cleaned current state of every track that the standing deliveries hold.
 -- reads: track_history
 SELECT
-    track_id,
-    artist_name,
-    track_name,
-    popularity,
-    acousticness,
-    danceability,
-    duration_ms,
-    energy,
-    instrumentalness,
-    "key",
-    liveness,
-    loudness,
-    "mode",
-    speechiness,
-    tempo,
-    valence,
-    obtained_date,
+    * EXCLUDE (job, from_run_date, to_run_date, since, is_current, first_run_date, music_genre, known_genre),
     known_genre AS music_genre,
     first_run_date,
     to_run_date AS last_run_date

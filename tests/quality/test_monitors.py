@@ -78,10 +78,12 @@ def test_an_audio_column_is_the_contracts_and_one_sql_file(tmp_path: Path, shipp
         "name": "brightness", "logicalType": "number", "physicalType": "FLOAT", "description": "How bright it sounds.",
         "required": True, "logicalTypeOptions": {"minimum": 0, "maximum": 1},
     }  # fmt: skip
-    for name in ("source_tracks", "tracks", "features"):
-        edit(
-            shipped / f"contracts/{name}.odcs.yaml", lambda document: document["schema"][0]["properties"].append(column)
-        )
+    for name, tables in (("source_tracks", [0]), ("tracks", [0, 1]), ("features", [0])):
+        for table in tables:
+            edit(
+                shipped / f"contracts/{name}.odcs.yaml",
+                lambda document, table=table: document["schema"][table]["properties"].append(column),
+            )
     typed = shipped / "sql/land/typed.sql"
     typed.write_text(
         typed.read_text().replace("trimmed(music_genre)", "number(brightness) AS brightness,\n    trimmed(music_genre)")

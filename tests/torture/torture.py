@@ -98,12 +98,12 @@ class Bench:
         self.new[command] = content(trial / "w.duckdb")
         shutil.rmtree(trial.parent)
 
-    def finish(self, words: list[str], place: Path, **more: str) -> int:
-        """Run a command without a fault, which succeeds, and return how many operations it made."""
+    def finish(self, words: list[str], place: Path, *, succeeds: bool = True, **more: str) -> int:
+        """Run a command without a fault, and return how many operations it made."""
         shared = self.shared(place)
         environment = self.environment(place, shared, "none", 0) | more
         done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0 or not succeeds, done.stderr
         return struct.unpack("4Q", shared.read_bytes())[0]
 
     def copy(self, command: str) -> Path:
@@ -264,10 +264,15 @@ def assert_nothing_beside(warehouse: Path) -> None:
     assert files(warehouse) <= {"w.duckdb", "w.duckdb.previous"}, files(warehouse)
 
 
+def made(shared: Path) -> bool:
+    """Return whether the fault was made."""
+    return bool(struct.unpack("4Q", shared.read_bytes())[2])
+
+
 @contextmanager
 def delayed(process: subprocess.Popen[str], shared: Path) -> Iterator[None]:
     """Hold a process at the operation of its delay while the body runs."""
-    while process.poll() is None and not struct.unpack("4Q", shared.read_bytes())[2]:
+    while process.poll() is None and not made(shared):
         time.sleep(0.01)
     try:
         yield

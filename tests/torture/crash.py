@@ -8,13 +8,13 @@ Equal, OSDI 2014). What was synced is there. Of what was not:
 - of each file, its changes are there up to any one of them; all but one; up to one of which the first half was written; all
   sizes, with zeros for the data; or all, cut to half the length. An entry may be there before the data of its file.
 
-The states just before a sync include those of every moment since the sync before, so they are built before each sync and
-after the end. They are bounded twice: one file at a time has part of its changes while all others have either all or none, and
-of what remains ``bound`` states are drawn before each sync, beside those in which every file has all or none.
+States are built just before each sync and after the end: what was not synced only grows in between. They are bounded twice.
+One file at a time has part of its changes, while all others have either all or none. And of these states ``bound`` are drawn
+each time, beside those in which every file has all or none.
 
-Of each image the warehouse must be the old generation or the new one, byte for byte of every table, the generation before must
-be that or absent, and a command that said that it succeeded must have published for good. On some, the next command must
-succeed and leave nothing beside.
+Of each image, the warehouse must be the old generation or the new one, in every row of every table; the generation to go back
+to must be the one before either; and once the command has ended, the new one must be there for good. On one of ``next_of``
+images the next command must succeed and leave nothing beside.
 """
 
 from __future__ import annotations
@@ -310,7 +310,7 @@ class Images:
         now, previous = self._whole(warehouse), self._whole(warehouse.with_name("w.duckdb.previous"))
         assert now in (self.old, self.new), f"neither the old generation nor the new one: {str(now)[:200]}"
         assert not ended or now == self.new, "the command said that it succeeded"
-        assert previous in (None, self.before, self.old), "the generation before is another"
+        assert previous in (self.before, self.old), "the generation to go back to is another"
         return now == self.new
 
     def _go_on(self, place: Path, published: bool) -> None:

@@ -220,7 +220,7 @@ class Bench:
             )
 
 
-def content(warehouse: Path) -> object:
+def content(warehouse: Path) -> tuple[list[tuple[object, ...]], ...] | None:
     """Return what a reader sees, without the ids and times of runs; every published run has as many predictions as it says."""
     if not warehouse.exists():
         return None

@@ -307,6 +307,7 @@ class Images:
 
     def _judge(self, warehouse: Path, *, ended: bool) -> bool:
         """Check the generations of an image, and return whether the new one was published."""
+        assert not warehouse.with_name("w.duckdb.wal").exists(), "a log that DuckDB would replay into the warehouse"
         now, previous = self._whole(warehouse), self._whole(warehouse.with_name("w.duckdb.previous"))
         assert now in (self.old, self.new), f"neither the old generation nor the new one: {str(now)[:200]}"
         assert not ended or now == self.new, "the command said that it succeeded"
@@ -326,7 +327,7 @@ class Images:
 
 def main() -> None:
     """Open the images of every command, and print a table."""
-    print("| command | syncs and the end | images | different files opened | next command run | broken |")
+    print("| command | fsync boundaries | images | different files opened | next command run | broken |")
     print("|---|---|---|---|---|---|")
     broken: list[str] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -257,8 +257,14 @@ class Images:
         with tempfile.TemporaryDirectory(dir=self.bench.folder) as folder:
             place = Path(folder, "data")
             place.mkdir()
-            for name, content_of_file in disk.image(state).items():
-                (place / name).write_bytes(content_of_file)
+            written: dict[int, Path] = {}
+            contents = disk.image(state)
+            for name, file in disk.entries_after(state.entries).items():
+                if file in written:  # a second name of a file is one in the image too
+                    (place / name).hardlink_to(written[file])
+                else:
+                    written[file] = place / name
+                    written[file].write_bytes(contents[name])
             yield place
 
     def _whole(self, warehouse: Path) -> object:

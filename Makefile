@@ -4,7 +4,7 @@ SCORE := .venv
 DEV := .venv-dev
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: docs score test proofs faults torture fuzz soak image-test bench facts bundles constraints clean
+.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench facts bundles constraints clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -26,6 +26,10 @@ faults: $(DEV)/ready  ## each stage of a run x each fault, as a table (needs roo
 
 torture: $(DEV)/ready  ## a fault at every file operation of every command that writes; POINTS=100 draws as many
 	$(DEV)/bin/python -m tests.torture.torture $(POINTS)
+
+crash-images: $(DEV)/ready  ## every disk that a power cut may leave, opened; every pair of commands at once, in many orders
+	$(DEV)/bin/python -m tests.torture.crash
+	$(DEV)/bin/python -m tests.torture.interleavings
 
 fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader
 	$(DEV)/bin/pytest -m slow -n 2 -rP tests/ingest/test_fuzz.py

@@ -148,6 +148,7 @@ class Generations:
             self._kept.unlink()
         else:
             self._kept.replace(self.previous)
+            self._kept.unlink(missing_ok=True)  # a rename between two names of one file leaves both
 
     def _keep_tail(self) -> None:
         start = self.next.stat().st_size

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.torture.torture import Bench
-
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.torture.torture import Bench
 
 POINTS = 20
 SEED = int(os.environ.get("GENREPIPE_TORTURE_SEED", "0"))
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    if shutil.which("cc") is None:
-        pytest.skip("the library that injects faults needs a C compiler")
-    folder: Path = tmp_path_factory.mktemp("torture")
-    return Bench(folder)
 
 
 @pytest.mark.parametrize("number", range(POINTS))

@@ -18,16 +18,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from tests.support import ROOT, run, score, track, tracks, write_csv
+from tests.support import ROOT, files, run, score, track, tracks, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 FAULTS = ("kill-before", "kill-after", "torn", "EIO", "ENOSPC", "SIGTERM", "delay")
 COMMANDS = ("first", "nightly", "recognised", "replay", "labels", "rollback")
@@ -93,19 +94,17 @@ class Bench:
         self.templates[command] = template
         self.old[command] = content(warehouse)
         trial = self.copy(command)
-        shared, log = self._shared(trial), trial.parent / "log"
-        done = subprocess.run(
-            self.words(command, trial),
-            env=self.environment(trial, shared, "none", 0),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        self.operations[command] = struct.unpack("4Q", shared.read_bytes())[0]
+        self.operations[command] = self.finish(self.words(command, trial), trial)
         self.new[command] = content(trial / "w.duckdb")
         shutil.rmtree(trial.parent)
-        log.unlink(missing_ok=True)
+
+    def finish(self, words: list[str], place: Path, *, succeeds: bool = True, **more: str) -> int:
+        """Run a command without a fault, and return how many operations it made."""
+        shared = self.shared(place)
+        environment = self.environment(place, shared, "none", 0) | more
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT)
+        assert done.returncode == 0 or not succeeds, done.stderr
+        return struct.unpack("4Q", shared.read_bytes())[0]
 
     def copy(self, command: str) -> Path:
         """Return a fresh copy of a template."""
@@ -113,7 +112,8 @@ class Bench:
         shutil.copytree(self.templates[command], place)
         return place
 
-    def _shared(self, place: Path) -> Path:
+    def shared(self, place: Path) -> Path:
+        """Make the file that the processes of one command share, see ``delayed``."""
         shared = place.parent / "shared"
         shared.write_bytes(bytes(32))
         return shared
@@ -166,16 +166,15 @@ class Bench:
             shutil.rmtree(place.parent, ignore_errors=True)
 
     def _judge(self, point: Point, place: Path) -> str:
-        shared, warehouse, command = self._shared(place), place / "w.duckdb", point.command
+        shared, warehouse, command = self.shared(place), place / "w.duckdb", point.command
         words = self.words(command, place)
         environment = self.environment(place, shared, point.fault, point.operation)
         with subprocess.Popen(
             words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             if point.fault == "delay":
-                while process.poll() is None and not struct.unpack("4Q", shared.read_bytes())[2]:
-                    time.sleep(0.01)
-                beside = run(*words[3:])
+                with delayed(process, shared):
+                    beside = run(*words[3:])
                 assert beside.code in {0, 75, 78}, beside.err
             _, err = process.communicate(timeout=LIMIT)
         code = process.returncode
@@ -194,12 +193,12 @@ class Bench:
             line = last_line(warehouse, command)
             assert line is None or line[1] in {code, None}, (line, code)
         assert_apart(warehouse)
-        self._go_on(point, place, now == new)
+        self.go_on(command, place, now == new)
         return {0: "succeeded", -9: "killed"}.get(code, f"failed with {code}")
 
-    def _go_on(self, point: Point, place: Path, published: bool) -> None:
+    def go_on(self, command: str, place: Path, published: bool) -> None:
         """Run the command again, without a fault, and go back."""
-        warehouse, command = place / "w.duckdb", point.command
+        warehouse = place / "w.duckdb"
         if command == "rollback" and published:  # once more would go forward
             words = [*self.words("recognised", place)[3:]]
         else:
@@ -210,8 +209,8 @@ class Bench:
         assert again.code == 0, again.err
         if not (command == "rollback" and published):
             assert content(warehouse) == self.new[command], "the next command does not reach the new generation"
-        assert {path.name for path in place.glob("w.duckdb*")} <= {"w.duckdb", "w.duckdb.previous"}
         assert_apart(warehouse)
+        assert_nothing_beside(warehouse)
         if command in {"nightly", "labels", "replay"}:
             back = run("rollback", "--warehouse", warehouse)
             assert back.code == 0, back.err
@@ -221,7 +220,7 @@ class Bench:
             )
 
 
-def content(warehouse: Path) -> object:
+def content(warehouse: Path) -> tuple[list[tuple[object, ...]], ...] | None:
     """Return what a reader sees, without the ids and times of runs; every published run has as many predictions as it says."""
     if not warehouse.exists():
         return None
@@ -258,6 +257,29 @@ def assert_apart(warehouse: Path) -> None:
     """Check that the generation before is another file."""
     previous = warehouse.with_name(f"{warehouse.name}.previous")
     assert not (previous.exists() and warehouse.exists() and previous.samefile(warehouse)), "one file by two names"
+
+
+def assert_nothing_beside(warehouse: Path) -> None:
+    """Check that there is no file of the warehouse but the two generations."""
+    assert files(warehouse) <= {"w.duckdb", "w.duckdb.previous"}, files(warehouse)
+
+
+def made(shared: Path) -> bool:
+    """Return whether the fault was made."""
+    return bool(struct.unpack("4Q", shared.read_bytes())[2])
+
+
+@contextmanager
+def delayed(process: subprocess.Popen[str], shared: Path) -> Iterator[None]:
+    """Hold a process at the operation of its delay while the body runs."""
+    while process.poll() is None and not made(shared):
+        time.sleep(0.01)
+    try:
+        yield
+    finally:
+        with shared.open("r+b") as file:
+            file.seek(24)
+            file.write(struct.pack("Q", 1))
 
 
 def main() -> None:

@@ -188,3 +188,16 @@ def test_a_reader_leaves_what_other_readers_spill_beside_the_warehouse(tmp_path:
     (tmp_path / "w.duckdb.tmp" / "duckdb_temp_storage-0.tmp").write_text("of another query")
     assert ask(warehouse, "SELECT count(*) AS n FROM predictions") == [{"n": 2}]
     assert (tmp_path / "w.duckdb.tmp" / "duckdb_temp_storage-0.tmp").exists()
+
+
+def test_a_generation_before_that_is_the_current_file_leaves_nothing_beside(warehouse: Path, tmp_path: Path) -> None:
+    """A power cut may leave that, where the file system keeps the later rename of a folder without the earlier one."""
+    source = write_csv(tmp_path / "t.csv", tracks(10))
+    score(source, warehouse, DAY)
+    previous = generations.sibling(warehouse, "previous")
+    previous.unlink(missing_ok=True)
+    previous.hardlink_to(warehouse)
+    score(write_csv(source, tracks(12)), warehouse, NEXT)
+    assert files(warehouse) == {"w.duckdb", "w.duckdb.previous"}
+    assert not previous.samefile(warehouse)
+    assert ask(previous, "SELECT DISTINCT run_date FROM predictions") == [{"run_date": DAY}]

@@ -71,7 +71,7 @@ class StorageError(GenrepipeError):
 
 
 class WarehouseBusy(GenrepipeError):
-    """Another process holds the warehouse."""
+    """Another process holds the warehouse, or writes in a folder of bundles."""
 
     exit_code = 75
 

@@ -1,9 +1,13 @@
-"""Files that a run writes for others: a mistyped path must not cost somebody a warehouse, or hang on a pipe."""
+"""Files that a command writes for others: a mistyped path must not cost somebody a warehouse, or hang on a pipe."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from genrepipe.core.errors import StorageError, WarehouseBusy
 
 STREAMS = ("/dev/null", "/dev/stdout", "/dev/stderr")
 
@@ -27,3 +31,38 @@ def not_ours(path: Path, beginning: bytes) -> str | None:
     with os.fdopen(descriptor, "rb") as file:
         head = file.read(len(beginning))
     return None if not head or head == beginning else "holds something else"
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all, also where the power is cut; what a killed command left is overwritten.
+
+    Raises
+    ------
+    WarehouseBusy
+        Another command replaces a file of that folder.
+    StorageError
+        It cannot be written; the file is as it was.
+    """
+    aside = path.with_name(f"{path.name}.new")
+    try:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                with aside.open("w", encoding="utf-8") as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(path)
+            except OSError:
+                with suppress(OSError):
+                    aside.unlink(missing_ok=True)
+                raise
+            with suppress(OSError):  # it is written, whether or not a power cut would find it
+                os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BlockingIOError:
+        raise WarehouseBusy(f"Another command writes in {path.parent}", "Run again") from None
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}", "Check the folder's permissions") from error

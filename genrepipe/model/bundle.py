@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genrepipe import contracts
-from genrepipe.core import assets
+from genrepipe.core import assets, files
 from genrepipe.core.errors import BundleBroken, ConfigurationError, StorageError, UnknownModel, nearest
 from genrepipe.model import features
 
@@ -184,6 +184,8 @@ def promote(model: str, bundles: Path) -> tuple[str, str]:
     ------
     BundleBroken
         Its files are not what its manifest says, or a gate of its audit failed.
+    WarehouseBusy
+        Another command promotes a bundle of that folder.
     StorageError
         The folder cannot be written.
     """
@@ -197,14 +199,7 @@ def promote(model: str, bundles: Path) -> tuple[str, str]:
         )
     before = champion(bundles)
     name = model if model in available(bundles) else str(bundle.folder.resolve())
-    try:
-        aside = bundles / f"{CHAMPION}.new"
-        aside.write_text(f"{name}\n", encoding="utf-8")
-        aside.replace(bundles / CHAMPION)
-    except OSError as error:
-        raise StorageError(
-            f"{bundles / CHAMPION} cannot be written: {error.strerror}", "Check the folder's permissions"
-        ) from error
+    files.replace_text(bundles / CHAMPION, f"{name}\n")
     return before, name
 
 

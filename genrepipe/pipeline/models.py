@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from genrepipe.core import signals
 from genrepipe.core.errors import BundleBroken
 from genrepipe.model import bundle as bundles
 from genrepipe.model.scorer import Scorer
@@ -59,7 +60,8 @@ def promote(model: str, folder: Path) -> PromoteResult:
         The folder cannot be written.
     """
     Scorer(bundles.load(model, folder))
-    before, champion = bundles.promote(model, folder)
+    with signals.deferred():  # a signal is too late once the name is being written
+        before, champion = bundles.promote(model, folder)
     return PromoteResult(before, champion, str(folder))
 
 

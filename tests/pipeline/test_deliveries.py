@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +24,7 @@ from genrepipe.core.errors import GenrepipeError, WarehouseUnusable
 from genrepipe.pipeline import labels, quarantine, replay, rollback
 from tests.pipeline.deliveries import Model
 from tests.support import ask, run, score, track, tracks, write_csv
+from tests.torture.torture import build
 
 DAYS = [date(2026, 11, 10) + timedelta(days=n) for n in range(5)]
 JOBS = ("nightly", "weekly")
@@ -163,6 +169,12 @@ ROWS = st.dictionaries(
 )
 
 
+@cache
+def library() -> Path:
+    """Return the compiled library that injects faults."""
+    return build(Path(tempfile.mkdtemp()))
+
+
 class Deliveries(RuleBasedStateMachine):
     """A warehouse beside the model."""
 
@@ -219,11 +231,10 @@ class Deliveries(RuleBasedStateMachine):
             newest = max(on for of, on in self.now.deliveries if of == job)
             self.now.trim(job, min(newest - timedelta(days=keep), day - timedelta(days=1)))
 
+    @precondition(lambda self: self.now.deliveries)
     @rule(data=st.data())
     def deliver_again(self, data: st.DataObject) -> None:
         """The same again is recognised, and changes nothing."""
-        if not self.number:
-            return
         lines = ask(
             self.warehouse,
             "SELECT job, run_date, sources[1] AS source, delivery FROM runs WHERE status = 'published' AND action = 'score' ORDER BY finished_at",
@@ -291,6 +302,37 @@ class Deliveries(RuleBasedStateMachine):
         rollback.rollback(self.warehouse)
         self.now, self.before = self.before, self.now.copy()
 
+    @rule(
+        job=st.sampled_from(JOBS), day=st.sampled_from(DAYS), drawn=ROWS, operation=st.integers(1, 45),
+        fault=st.sampled_from(["kill-before", "kill-after", "torn", "SIGTERM", "EIO"]),
+    )  # fmt: skip
+    def break_off(self, job: str, day: date, drawn: dict[int, Any], operation: int, fault: str) -> None:
+        """A run is killed, or ends early, at one of its file operations: it is published or it is not."""
+        if day <= self.now.horizon or shutil.which("cc") is None:
+            return
+        source, rows, held_back = self._source(drawn)
+        limits = [word for name, limit in LIMITS.items() for word in ("--limit", f"{name}={limit}")]
+        words = ["score", source, "--run-date", day.isoformat(), "--name", job, "--model", "lda-2d", *limits]
+        shared = self.folder / "shared"
+        shared.write_bytes(bytes(32))
+        environment = os.environ | {
+            "LD_PRELOAD": str(library()), "INJECT_FOLDER": str(self.warehouse), "INJECT_SHARED": str(shared),
+            "INJECT_FAULT": fault, "INJECT_AT": str(operation),
+        }  # fmt: skip
+        process = subprocess.run(
+            [sys.executable, "-m", "genrepipe", *words, "--warehouse", str(self.warehouse), "--output", "json"],
+            env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        if not self.warehouse.exists():
+            return
+        lines = ask(
+            self.warehouse, f"SELECT sources[1] AS s FROM runs WHERE status = 'published' AND sources[1] = '{source}'"
+        )
+        assert bool(lines) or process.returncode != 0 or json.loads(process.stdout)["status"] == "already published"
+        if lines:
+            self.before = self.now.copy()
+            self.now.deliver(job, day, "increment", rows, held_back)
+
     @precondition(lambda self: self.now.deliveries)
     @rule(drawn=ROWS)
     def fail(self, drawn: dict[int, Any]) -> None:
@@ -343,7 +385,7 @@ def machine(examples: int, steps: int) -> Any:
 
 
 def test_every_sequence_leaves_what_the_model_says() -> None:
-    machine(15, 20)("runTest").runTest()
+    machine(12, 20)("runTest").runTest()
 
 
 @pytest.mark.slow

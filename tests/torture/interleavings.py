@@ -23,8 +23,8 @@ import duckdb
 
 from tests.support import run
 from tests.torture.torture import (
-    COMMANDS,
     LIMIT,
+    WRITERS,
     Bench,
     assert_apart,
     assert_nothing_beside,
@@ -41,8 +41,8 @@ READERS = {
     "compare": ["models", "compare"],
 }
 PAIRS = [
-    *((first, second) for first in COMMANDS for second in (*COMMANDS, *READERS)),
-    *((first, second) for first in READERS for second in COMMANDS if second != "first"),
+    *((first, second) for first in WRITERS for second in (*WRITERS, *READERS)),
+    *((first, second) for first in READERS for second in WRITERS if second != "first"),
 ]
 POINTS = 6  # of each pair
 BUSY = 75
@@ -156,7 +156,7 @@ def left(warehouse: Path) -> object:
         return None
     with duckdb.connect(warehouse, read_only=True) as connection:
         lines = connection.execute("SELECT job, action, status, exit_code FROM runs ORDER BY ALL").fetchall()
-    predictions, catalogue, quarantine = content(warehouse) or ([], [], [])
+    predictions, catalogue, quarantine, _ = content(warehouse) or ([], [], [], [])
     return predictions, catalogue, sorted(is_open for _, is_open in quarantine), lines
 
 

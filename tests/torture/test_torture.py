@@ -23,5 +23,5 @@ def test_a_fault_at_a_file_operation_is_survived(bench: Bench, number: int) -> N
 def test_every_command_changes_files_many_times(bench: Bench) -> None:
     """Else the library was not loaded, and no fault was made."""
     assert bench.operations["nightly"] > 30
-    assert all(count >= 5 for count in bench.operations.values())
+    assert all(count >= 3 for count in bench.operations.values()), bench.operations
     assert all(bench.old[command] != bench.new[command] for command in bench.operations if command != "recognised")

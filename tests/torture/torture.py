@@ -25,13 +25,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from genrepipe.core import assets
 from tests.support import ROOT, files, run, score, track, tracks, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 FAULTS = ("kill-before", "kill-after", "torn", "EIO", "ENOSPC", "SIGTERM", "delay")
-COMMANDS = ("first", "nightly", "recognised", "replay", "labels", "rollback")
+WRITERS = ("first", "nightly", "recognised", "replay", "labels", "rollback")  # of the warehouse
+COMMANDS = (*WRITERS, "promote")
 NIGHT, NEXT_NIGHT = "2026-11-20", "2026-11-21"
 LIMIT = 90.0  # seconds that a command may take
 
@@ -77,6 +79,8 @@ class Bench:
         if command != "first":
             score(template / "one.csv", warehouse, "2026-11-19")
             score(template / "one.csv", warehouse, NIGHT)
+        if command == "promote":
+            shutil.copytree(assets.pretrained() / "lda-2d", template / "bundles" / "lda-2d")
         if command == "replay":
             words = (
                 "quarantine",
@@ -128,7 +132,10 @@ class Bench:
             "replay": ["quarantine", "replay", str(place / "fixes.csv"), "--run-date", NIGHT],
             "labels": ["labels", str(place / "labels.csv")],
             "rollback": ["rollback"],
+            "promote": ["models", "promote", "lda-2d", "--bundles", str(place / "bundles")],
         }[command]
+        if command == "promote":
+            warehouse = []
         more = ["--limit", "flipped_percent=100"] if words[0] == "score" else []
         return [sys.executable, "-m", "genrepipe", *words, *more, *warehouse]
 
@@ -238,7 +245,9 @@ def content(warehouse: Path) -> tuple[list[tuple[object, ...]], ...] | None:
         open_rows = connection.execute(
             "SELECT quarantine_id, resolved_by IS NULL FROM quarantine ORDER BY ALL"
         ).fetchall()
-    return (predictions, catalogue, open_rows) if predictions or catalogue or open_rows else None
+    champion = warehouse.parent / "bundles" / "champion"
+    promoted = [(champion.read_text(),)] if champion.exists() else []
+    return (predictions, catalogue, open_rows, promoted) if predictions or catalogue or open_rows else None
 
 
 def last_line(warehouse: Path, command: str) -> tuple[str, int | None] | None:
@@ -262,6 +271,8 @@ def assert_apart(warehouse: Path) -> None:
 def assert_nothing_beside(warehouse: Path) -> None:
     """Check that there is no file of the warehouse but the two generations."""
     assert files(warehouse) <= {"w.duckdb", "w.duckdb.previous"}, files(warehouse)
+    bundles = {path.name for path in warehouse.parent.glob("bundles/*")}
+    assert bundles <= {"lda-2d", "champion"}, bundles
 
 
 def made(shared: Path) -> bool:

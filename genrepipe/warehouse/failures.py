@@ -21,6 +21,7 @@ from genrepipe.core.errors import (
     CHECK,
     MORE_MEMORY,
     REMEDIES,
+    ConfigurationError,
     GenrepipeError,
     Interrupted,
     OutputBroken,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 AGAIN = "Free disk space or memory, then run again"
 CLOSE = "Wait for it or close it, then run again"
+RESTORE = "Restore contracts/ and sql/, or correct what was changed there"
 BACKUP = "Restore it from a backup, or name another --warehouse"
 
 
@@ -77,6 +79,14 @@ def _ours(reading: type[GenrepipeError] = SourceShapeError) -> Meaning:
     return Meaning(OutputBroken, reading, UsageError, errno=False)
 
 
+def _text(reading: type[GenrepipeError] = SourceShapeError) -> Meaning:
+    """Return the meaning of a class that DuckDB raises before it looks at a row: the text of a statement is wrong.
+
+    Those of ours are made of the contracts and of ``sql/``, and all of them are tested as they ship.
+    """
+    return Meaning(ConfigurationError, reading, UsageError, errno=False, remedy=RESTORE)
+
+
 _DISK = Meaning(StorageError, StorageError, StorageError)
 # An exception is what the nearest of its classes is.
 MEANINGS: dict[type[duckdb.Error], Meaning] = {
@@ -91,11 +101,11 @@ MEANINGS: dict[type[duckdb.Error], Meaning] = {
     duckdb.ResourceInUseException: Meaning(WarehouseBusy, WarehouseBusy, WarehouseBusy, remedy=CLOSE),
     duckdb.InternalException: Meaning(OutputBroken, SourceShapeError, UsageError),
     duckdb.InvalidInputException: Meaning(OutputBroken, SourceShapeError, UsageError),  # it wraps errors of others
-    duckdb.CatalogException: _ours(SourceMissing),
-    duckdb.BinderException: _ours(),
-    duckdb.ParserException: _ours(),
-    duckdb.SyntaxException: _ours(),
-    duckdb.InvalidTypeException: _ours(),
+    duckdb.CatalogException: _text(SourceMissing),
+    duckdb.BinderException: _text(),
+    duckdb.ParserException: _text(),
+    duckdb.SyntaxException: _text(),
+    duckdb.InvalidTypeException: _text(),
     duckdb.NotImplementedException: _ours(),
     duckdb.PermissionException: _ours(),
     duckdb.SequenceException: _ours(),
@@ -163,6 +173,8 @@ def of_statement(error: duckdb.Error, path: Path | None) -> GenrepipeError | duc
         return WarehouseUnusable(f"{path} is damaged: {text}", BACKUP)
     if row.writing is OutputBroken:
         return error
+    if row.writing is ConfigurationError:
+        return ConfigurationError(f"The contracts and sql/ do not fit each other: {text}", RESTORE)
     return row.writing(f"{path or 'The run'}: {text}", row.remedy)
 
 
@@ -192,8 +204,12 @@ def of_reading(error: duckdb.Error, file: NamedFile) -> GenrepipeError:
     return row.reading(f"{file.name} cannot be read as a table: {text}", "Check that the file is what its name says")
 
 
-def of_query(error: duckdb.Error, path: Path) -> GenrepipeError:
-    """Return the failure of a query that a user wrote."""
+def of_query(error: duckdb.Error | GenrepipeError, path: Path) -> GenrepipeError:
+    """Return the failure of a query that a user wrote; ``error`` is DuckDB's, or what ``of_statement`` made of it."""
+    if isinstance(error, GenrepipeError):
+        if not isinstance(error.__cause__, duckdb.Error):
+            return error
+        error = error.__cause__
     if isinstance(error, duckdb.OutOfMemoryException):
         return StorageError(f"The query failed: {_line(error)}", f"Ask for less of it at once. {MORE_MEMORY}")
     if meaning(error).query is UsageError and system_errno(error) is None:

@@ -6,8 +6,8 @@ import os
 import signal
 
 # Until main() can report a signal, let it end the process silently. Python ignores SIGTERM as PID 1.
-for _number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(_number, lambda number, _: os._exit(128 + number))
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU):
+    signal.signal(_number, lambda number, _: os._exit(130 if number == signal.SIGINT else 143))
 
 import contextlib
 import itertools
@@ -22,8 +22,9 @@ import click
 from genrepipe.cli.main import cli
 from genrepipe.cli.output import OUTCOME
 from genrepipe.core import files, resources, signals
-from genrepipe.core.errors import GenrepipeError, StorageError, UsageError, as_genrepipe_error
+from genrepipe.core.errors import MORE_MEMORY, GenrepipeError, StorageError, UsageError, as_genrepipe_error
 
+EXIT_CODES = {0, 64, 65, 66, 70, 74, 75, 78, 130, 143}
 TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last message
 
 
@@ -34,14 +35,44 @@ def main() -> NoReturn:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed before we began, as 2>&- does
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+    if resources.is_memory_limited():
+        _watch_over(sys.argv[1:])
     _leave(run(sys.argv[1:]))
+
+
+def _watch_over(arguments: list[str]) -> None:
+    """Return in a child process, and in this one wait for it: a library that gets no memory may end its process.
+
+    What has not the memory to say so is said here. The child hears every signal that this process does.
+    """
+    if not (child := os.fork()):
+        _end_with_parent()
+        return
+    for number in signals.HANDLED:
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if ended in EXIT_CODES:
+        os._exit(ended)
+    if ended == -signal.SIGKILL:
+        os.kill(os.getpid(), signal.SIGKILL)
+    _leave(_fail(StorageError("A library ended the process, for want of memory as it seems", MORE_MEMORY), arguments))
+
+
+def _end_with_parent() -> None:
+    """Ask the system to end this process where its parent is killed, as one process would be."""
+    with contextlib.suppress(ImportError, OSError, AttributeError, MemoryError):
+        import ctypes  # noqa: PLC0415  only here
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, see prctl(2)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command, and return its exit code; a failure is one line on stderr."""
     OUTCOME.clear()
     try:
-        resources.limit_threads(resources.plan().threads)
+        threads = resources.plan().threads
+        resources.limit_threads(threads)
+        resources.require(threads)
         code = cli.main(args=arguments, prog_name="genrepipe", standalone_mode=False)
     except (BrokenPipeError, SystemExit):  # click exits where the reader of our output has gone
         code = 0

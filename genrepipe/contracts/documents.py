@@ -7,11 +7,12 @@ Standard: Open Data Contract Standard v3.1.0, https://bitol-io.github.io/open-da
 
 from __future__ import annotations
 
+import re
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from genrepipe.core import assets
 from genrepipe.core.errors import ConfigurationError
@@ -22,7 +23,29 @@ if TYPE_CHECKING:
 
 LogicalType = Literal["string", "number", "integer", "date", "timestamp", "boolean", "array", "object"]
 Scalar = str | int | float
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=100)]  # of a table or a column
+# A type of DuckDB, or an array of it; STRUCT says more in its properties.
+PhysicalType = Annotated[str, Field(pattern=r"^[A-Z]{1,30}(\[[0-9]{0,5}\])?$")]
+RESTORE = "Restore the file from the installation, or correct what was changed"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe in both forms; C where the wheel has it
+
+
+def _each_once(named: tuple[Any, ...]) -> tuple[Any, ...]:
+    names = [each.name.lower() for each in named]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        msg = f"{twice} is there more than once"
+        raise ValueError(msg)
+    return named
+
+
+def _expression(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        msg = f"it is no regular expression: {error}"
+        raise ValueError(msg) from error
+    return pattern
 
 
 class _Document(BaseModel):
@@ -44,7 +67,7 @@ class TypeOptions(_Document):
     maximum: float | None = None
     minLength: int | None = None
     maxLength: int | None = None
-    pattern: str | None = None
+    pattern: Annotated[str, AfterValidator(_expression)] | None = None
 
 
 class Quality(_Document):
@@ -80,9 +103,9 @@ class Item(_Document):
 class Column(_Document):
     """One property of a table."""
 
-    name: str
+    name: Name
     logicalType: LogicalType
-    physicalType: str
+    physicalType: PhysicalType
     description: str
     required: bool = False
     unique: bool = False
@@ -117,11 +140,11 @@ class Column(_Document):
 class Table(_Document):
     """One schema object: a table, or the matrix of features."""
 
-    name: str
+    name: Name
     physicalType: str
     description: str
     dataGranularityDescription: str = ""
-    properties: tuple[Column, ...]
+    properties: Annotated[tuple[Column, ...], Field(min_length=1), AfterValidator(_each_once)]
     quality: tuple[Quality, ...] = ()
     customProperties: tuple[CustomProperty, ...] = ()
 
@@ -131,8 +154,14 @@ class Table(_Document):
         return [column.name for column in self.properties]
 
     def column(self, name: str) -> Column:
-        """Return one column by name."""
-        return next(column for column in self.properties if column.name == name)
+        """Return one column by name.
+
+        Raises
+        ------
+        ConfigurationError
+            The contract has no such column.
+        """
+        return _named(name, self.properties, f"The contract of table {self.name} has no column {name}")
 
     def custom(self, key: str) -> Any:
         """Return the value of a custom property, or None."""
@@ -142,6 +171,18 @@ class Table(_Document):
     def checks(self) -> dict[str, Quality]:
         """The rules of the table as a whole that a query measures, by id."""
         return {rule.id: rule for rule in self.quality if rule.query is not None}
+
+    def check(self, name: str) -> Quality:
+        """Return one of the ``checks`` by its id.
+
+        Raises
+        ------
+        ConfigurationError
+            The contract has no such check.
+        """
+        if name not in self.checks:
+            raise ConfigurationError(f"The contract of table {self.name} has no check {name}", RESTORE)
+        return self.checks[name]
 
 
 class Contract(_Document):
@@ -158,7 +199,7 @@ class Contract(_Document):
     description: dict[Literal["purpose", "limitations", "usage"], str]
     tags: tuple[str, ...]
     team: dict[str, Any]
-    tables: tuple[Table, ...] = Field(alias="schema")
+    tables: Annotated[tuple[Table, ...], Field(min_length=1), AfterValidator(_each_once)] = Field(alias="schema")
 
     @property
     def table(self) -> Table:
@@ -166,8 +207,24 @@ class Contract(_Document):
         return self.tables[0]
 
     def named(self, name: str) -> Table:
-        """Return one table by name."""
-        return next(table for table in self.tables if table.name == name)
+        """Return one table by name.
+
+        Raises
+        ------
+        ConfigurationError
+            The contract has no such table.
+        """
+        return _named(name, self.tables, f"The contract {self.name} has no table {name}")
+
+
+N = TypeVar("N", Column, Table)
+
+
+def _named(name: str, among: tuple[N, ...], otherwise: str) -> N:
+    found = next((each for each in among if each.name == name), None)
+    if found is None:
+        raise ConfigurationError(otherwise, RESTORE)
+    return found
 
 
 def read(path: Path) -> Contract:
@@ -180,17 +237,18 @@ def read(path: Path) -> Contract:
     """
     try:
         return Contract.model_validate(yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER))  # noqa: S506  a safe loader, see above
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        if isinstance(error, ValidationError):
+            raise _invalid(path, error) from error
         raise ConfigurationError(
-            f"The contract {path} cannot be read: {str(error).splitlines()[0]}",
-            "Restore the file from the installation",
+            f"The contract {path} cannot be read: {next(iter(str(error).splitlines()), type(error).__name__)}", RESTORE
         ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(
-            f"The contract {path} is not valid at {where}: {first['msg']}", "Correct that key"
-        ) from error
+
+
+def _invalid(path: Path, error: ValidationError) -> ConfigurationError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return ConfigurationError(f"The contract {path} is not valid at {where}: {first['msg']}", "Correct that key")
 
 
 @cache

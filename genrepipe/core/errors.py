@@ -22,6 +22,9 @@ Every message is one line: what is wrong, where, and what to do.
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class GenrepipeError(Exception):
     """Base of every failure that genrepipe reports in one line."""
@@ -111,22 +114,79 @@ class Terminated(Interrupted):
 
 
 INTERRUPTED = "What had not been published is rolled back; run again, a published run is recognised"
-# A thread cannot start where there is no room for its stack, or where there are too many.
-NO_MEMORY = ("bad alloc", "can't start new thread")
+# What to do about a failure of the operating system, by its errno. Every one of them ends with 74: a file cannot be read or
+# written, or the process may have no more of something. One that is not here is answered with CHECK.
+CHECK = "Check its permissions and the disk"
+MORE_MEMORY = "Give the process more memory; a run needs about 1 GB"
+MORE_THREADS = "Allow the user more processes and threads (ulimit -u), or the container more pids"
+MORE_FILES = "Raise the limit of open files: ulimit -n 1024"
+WRITABLE = "Check its permissions, and as whom this runs"
+REMEDIES = {
+    errno.ENOSPC: "Free disk space, then run again",
+    errno.EDQUOT: "Free disk space, or have the quota raised",
+    errno.EFBIG: "Raise the limit of a file's size (ulimit -f), or use a file system of larger files",
+    errno.EIO: "Check the disk, and restore what it lost",
+    errno.EROFS: "The file system is mounted for reading alone: mount it for writing",
+    errno.EACCES: WRITABLE,
+    errno.EPERM: WRITABLE,
+    errno.EMFILE: MORE_FILES,
+    errno.ENFILE: "The machine has no more open files: stop something, or raise fs.file-max",
+    errno.ENOMEM: MORE_MEMORY,
+    errno.EAGAIN: MORE_THREADS,
+    errno.ETXTBSY: "A program runs from that file: wait for it, or name another one",
+    errno.EBUSY: "Something else uses it: wait for it, then run again",
+    errno.ESTALE: "The network file system changed under it: mount it again, then run again",
+    errno.ENOTCONN: "The network file system is gone: mount it again, then run again",
+    errno.ETIMEDOUT: "The network or its file system does not answer: run again when it does",
+    errno.ENOLCK: "The file system has no locks: put the warehouse on one that has",
+    errno.ENOENT: "Check the path; if it was there, something removed it",
+    errno.ENOTDIR: "Check the path: a part of it is a file",
+    errno.EISDIR: "Name a file, not a folder",
+    errno.EEXIST: "Name another file, or move that one away",
+    errno.ELOOP: "Links lead around in a circle: correct the link",
+    errno.ENAMETOOLONG: "Name a shorter path",
+    errno.EXDEV: "Both must lie on one file system",
+    errno.EMLINK: "The file has too many names: remove some",
+    errno.EOPNOTSUPP: "The file system cannot do that: use another one",
+}
+# Limits of the process, which a library may report by any exception, and as a bug of its own.
+LIMITS = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+# What libraries say where there is no memory: the C++ library, Python for a thread's stack, Rust, the loader, DuckDB.
+NO_MEMORY = (
+    "bad alloc", "bad_alloc", "can't start new thread", "memory allocation of", "failed to map segment",
+    "cannot allocate memory", "out of memory error",
+)  # fmt: skip
+
+
+def errno_in(text: str, among: tuple[int, ...] = tuple(REMEDIES)) -> int | None:
+    """Return the errno whose words a message has, as libraries pass them on, or None."""
+    lowered = text.lower()
+    return next((number for number in among if os.strerror(number).lower() in lowered), None)
+
+
+def of_limit(error: BaseException) -> StorageError | None:
+    """Return the failure that an exception of any library stands for where memory, threads or files ran out, or None."""
+    if isinstance(error, GenrepipeError):
+        return None
+    text = str(error)
+    number = errno_in(text, LIMITS)
+    if isinstance(error, MemoryError) or any(word in text.lower() for word in NO_MEMORY) or number == errno.ENOMEM:
+        return StorageError("Out of memory, or of threads", MORE_MEMORY)
+    return StorageError(os.strerror(number), REMEDIES[number]) if number else None
 
 
 def as_genrepipe_error(error: BaseException) -> GenrepipeError:
     """Return a GenrepipeError for whatever ended a command or a run."""
     if isinstance(error, GenrepipeError):
         return error
-    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in NO_MEMORY):
-        return StorageError("Out of memory, or of threads", "Give the process more; a run needs about 1 GB")
+    if isinstance(error, OSError) and error.errno not in LIMITS:
+        return StorageError(
+            f"{error.filename or 'Output'}: {error.strerror or error}", REMEDIES.get(error.errno or 0, CHECK)
+        )
+    if limit := of_limit(error):
+        return limit
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("Interrupted", INTERRUPTED)
-    if isinstance(error, OSError):
-        return StorageError(
-            f"{error.filename or 'Output'}: {error.strerror or error}", "Check its permissions and the disk"
-        )
     first = next(iter(str(error).splitlines()), "")
     return GenrepipeError(
         f"A bug: {type(error).__name__}: {first}", "Please report it with the traceback that GENREPIPE_DEBUG=1 shows"

@@ -7,15 +7,26 @@ quota is read from cgroup v2 ``cpu.max`` and ``memory.max`` (kernel documentatio
 from __future__ import annotations
 
 import os
+import resource
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrepipe.core.errors import ConfigurationError
+from genrepipe.core.errors import MORE_FILES, MORE_MEMORY, MORE_THREADS, ConfigurationError, StorageError
 
+MB = 1 << 20  # bytes
 CGROUP = Path("/sys/fs/cgroup")
 DUCKDB_SHARE = 0.3  # two million rows were scored and re-explained in a container of 1 GB
 DUCKDB_MEMORY_CEILING_MB = 512  # enough for millions of rows; DuckDB spills what does not fit
 DUCKDB_MEMORY_FLOOR_MB = 128
+
+# What the smallest run needs, and what it needs more for each thread of the plan, measured with some to spare. Below that
+# libraries end the process without a word, or a run is stopped midway: it is refused before it begins.
+FILES = 32
+STACK = MB
+THREADS, THREADS_EACH = 24, 8
+ADDRESSES, ADDRESSES_EACH = 1280 * MB, 256 * MB  # of address space
+DATA, DATA_EACH = 512 * MB, 32 * MB  # of private memory
 
 
 @dataclass(frozen=True)
@@ -65,3 +76,50 @@ def limit_threads(threads: int) -> None:
         if not value.isdigit() or int(value) == 0:
             raise ConfigurationError(f"{variable} is {value!r}", "Set it to a number of threads from 1, or unset it")
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+def is_memory_limited() -> bool:
+    """Return whether the process has a limit of memory of its own, at which libraries may end it."""
+    limits = (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    return any(resource.getrlimit(limit)[0] != resource.RLIM_INFINITY for limit in limits)
+
+
+def require(threads: int) -> None:
+    """Refuse to begin under limits of the process that no run fits into; ``threads`` are those of the plan.
+
+    Raises
+    ------
+    StorageError
+        A limit is too low.
+    """
+    needed = (
+        (resource.RLIMIT_NOFILE, FILES, "open files", MORE_FILES),
+        (resource.RLIMIT_STACK, STACK, "MB of stack", "Raise it: ulimit -s 8192"),
+        (resource.RLIMIT_AS, ADDRESSES + threads * ADDRESSES_EACH, "MB of address space (ulimit -v)", MORE_MEMORY),
+        (resource.RLIMIT_DATA, DATA + threads * DATA_EACH, "MB of data (ulimit -d)", MORE_MEMORY),
+    )
+    for kind, least, what, remedy in needed:
+        allowed = resource.getrlimit(kind)[0]
+        if allowed != resource.RLIM_INFINITY and allowed < least:
+            unit = MB if what.startswith("MB") else 1
+            raise StorageError(f"The process may have {allowed / unit:.4g} {what}, a run needs {least // unit}", remedy)
+    _require_threads(THREADS + threads * THREADS_EACH)
+
+
+def _require_threads(count: int) -> None:
+    """Start as many threads as a run has at most, and let them go: how many others the user has cannot be asked for."""
+    over = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=over.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError as error:
+        raise StorageError(
+            f"The process can start {len(started)} threads, a run needs {count}", f"{MORE_THREADS}, and memory"
+        ) from error
+    finally:
+        over.set()
+        for thread in started:
+            thread.join()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: at once outside of a run, at the next step inside one.
+"""SIGINT, SIGTERM and SIGXCPU: at once outside of a run, at the next step inside one.
 
 An exception that is raised in the middle of a library's call can make the library print notes of its own. Inside
 ``deferred`` a signal is therefore only recorded, what is running is told to stop, and the run ends at its next check.
@@ -13,12 +13,23 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from genrepipe.core.errors import INTERRUPTED, Interrupted, Terminated
+from genrepipe.core.errors import (
+    INTERRUPTED,
+    MORE_MEMORY,
+    MORE_THREADS,
+    GenrepipeError,
+    Interrupted,
+    StorageError,
+    Terminated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU)
+CPU_TIME = "The limit of CPU time is reached (ulimit -t)"
 
 _received: list[int] = []
 _callbacks: list[Callable[[], None]] = []
@@ -33,7 +44,7 @@ class Stopped(BaseException):
 def install() -> None:
     """Set the handlers; must be called from the main thread."""
     _installed[0] = True
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in HANDLED:
         signal.signal(number, _handle)
 
 
@@ -49,8 +60,19 @@ def received() -> Interrupted | None:
     """Return the error that the first signal stands for, or None where there was none."""
     if not _received:
         return None
+    if _received[0] == signal.SIGXCPU:
+        return Terminated(CPU_TIME, f"{INTERRUPTED}. Raise it first")
     kind = Terminated if _received[0] == signal.SIGTERM else Interrupted
     return kind(kind.__name__, INTERRUPTED)
+
+
+def stopped() -> GenrepipeError:
+    """Return why a library's call was stopped: a signal, or where none came, the library itself for want of something."""
+    if error := received():
+        return error
+    if _installed[0]:
+        return StorageError("A library stopped its work", f"{MORE_THREADS}; {MORE_MEMORY[0].lower()}{MORE_MEMORY[1:]}")
+    return Interrupted("Interrupted", INTERRUPTED)  # in a program that uses the API, which has handlers of its own
 
 
 def check() -> None:

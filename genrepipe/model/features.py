@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from genrepipe import contracts
+from genrepipe.core.errors import ConfigurationError
 from genrepipe.model import names
 
 if TYPE_CHECKING:
@@ -89,8 +90,12 @@ class Block:
 def _spread(column: Column) -> list[str]:
     if column.logicalType != "array":
         return [column.name]
-    length = int(column.physicalType.partition("[")[2].removesuffix("]"))  # FLOAT[300]
-    return [f"{column.name}_{i}" for i in range(length)]
+    length = column.physicalType.partition("[")[2].removesuffix("]")  # FLOAT[300]
+    if not length:
+        raise ConfigurationError(
+            f"The contract of the features gives column {column.name} no length", "Write one, as in FLOAT[300]"
+        )
+    return [f"{column.name}_{i}" for i in range(int(length))]
 
 
 def _audio(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:

@@ -18,7 +18,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from genrepipe.core import signals
-from genrepipe.core.errors import BundleBroken
+from genrepipe.core.errors import BundleBroken, of_limit
 from genrepipe.model import features
 from genrepipe.model.bundle import MODEL, RESTORE
 
@@ -66,8 +66,8 @@ class Scorer:
                 bundle.contents[MODEL], options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            if "alloc" in str(error).lower():
-                raise MemoryError(str(error)) from error
+            if (limit := of_limit(error)) or "alloc" in str(error).lower():
+                raise limit or MemoryError(str(error)) from error
             raise BundleBroken(
                 f"{bundle.model} is not a graph that onnxruntime can run: {str(error).splitlines()[0]}",
                 RESTORE,
@@ -102,6 +102,8 @@ class Scorer:
             recorded = golden.select(f"p_{label}" for label in manifest.labels).to_numpy()
             difference = float(np.abs(self.probabilities(inputs) - recorded).max())
         except Exception as error:
+            if limit := of_limit(error):
+                raise limit from error
             raise BundleBroken(
                 f"{self._bundle.folder}: its golden rows cannot be scored: {str(error).splitlines()[0]}",
                 RESTORE,

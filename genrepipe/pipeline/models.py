@@ -67,8 +67,13 @@ def promote(model: str, folder: Path) -> PromoteResult:
 
 def _summary(bundle: Bundle, name: str, *, champion: bool) -> ModelSummary:
     manifest = bundle.manifest
-    measured = manifest.metrics["artist_disjoint"]
+    try:
+        measured = manifest.metrics["artist_disjoint"]
+        macro_auroc, accuracy = float(measured["macro_auroc"]["mean"]), float(measured["accuracy"]["mean"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        where = bundle.folder / bundles.MANIFEST
+        raise BundleBroken(f"{where} has no mean of macro_auroc and accuracy", bundles.RESTORE) from error
     return ModelSummary(
-        champion, name, manifest.version, manifest.summary, manifest.parameters, measured["macro_auroc"]["mean"],
-        measured["accuracy"]["mean"], str(bundle.folder), bundle.sha256,
+        champion, name, manifest.version, manifest.summary, manifest.parameters, macro_auroc, accuracy,
+        str(bundle.folder), bundle.sha256,
     )  # fmt: skip

@@ -49,7 +49,7 @@ def validate(
         status="rejected" if rejected else "accepted", received=counts.received, accepted=counts.accepted,
         quarantined=counts.quarantined, duplicates=counts.duplicates, empty=counts.empty,
         quarantined_percent=round(counts.quarantined_percent, 4),
-        max_quarantined_percent=contracts.load("source_tracks").table.checks["quarantined_percent"].limit,
+        max_quarantined_percent=contracts.load("source_tracks").table.check("quarantined_percent").limit,
         reasons=reasons,
         checks=[CheckSummary(r.name, r.status, round(r.observed, 4), r.allowed, r.sentence) for r in results],
         notes=landed.notes, seconds=round(run.seconds, 3),

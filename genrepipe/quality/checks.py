@@ -96,7 +96,7 @@ def refuse_rejected(steps: Steps, counts: RowCounts, where: str, limits: Mapping
     TooManyRejected
         The message names the most frequent reason.
     """
-    limit = limits.get("quarantined_percent", contracts.load("source_tracks").table.checks["quarantined_percent"].limit)
+    limit = limits.get("quarantined_percent", contracts.load("source_tracks").table.check("quarantined_percent").limit)
     if counts.quarantined_percent <= limit:
         return
     most = quarantine.reasons(steps, examples=1)[0]

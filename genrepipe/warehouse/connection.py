@@ -8,51 +8,30 @@ import shutil
 import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 
 from genrepipe.core import assets, signals
-from genrepipe.core.errors import (
-    INTERRUPTED,
-    GenrepipeError,
-    Interrupted,
-    SourceMissing,
-    SourceShapeError,
-    StorageError,
-    WarehouseBusy,
-    WarehouseUnusable,
-)
+from genrepipe.core.errors import CHECK, REMEDIES, GenrepipeError, StorageError, WarehouseUnusable
 from genrepipe.core.quoting import identifier
+from genrepipe.warehouse import failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from genrepipe.core.resources import Plan
+    from genrepipe.warehouse.failures import NamedFile
 
     Parameters = dict[str, Any] | list[Any] | None
 
 STORAGE_VERSION = "v1.5.0"  # other tools of that release and later can open the file
 # A warehouse by these names would be opened in memory, or read as something else.
 NOT_WAREHOUSES = {".csv", ".tsv", ".parquet", ".json", ".gz", ".zst"}
-# What DuckDB says of a disk that fails, whatever the class of its exception.
-DISK_ERRORS = ("fsync failed", "input/output error", "i/o error", "could not sync", "failed to truncate")
 MAGIC = b"DUCK"  # bytes 8 to 11 of a DuckDB file
 # DuckDB stores rows in groups of this size; an insert of whole groups is written once, compressed, in parallel.
 ROW_GROUP = 122_880
-
-
-class NamedFile(Protocol):
-    """A file that a statement reads: where it lies, and what users call it."""
-
-    @property
-    def name(self) -> str:
-        """What users call it."""
-
-    @property
-    def path(self) -> Path:
-        """Where it lies; a copy of an object lies in a temporary folder."""
 
 
 class _ArrowStream:
@@ -238,7 +217,9 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
             with path.open("rb") as file:
                 head = file.read(12)
         except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions") from error
+            raise StorageError(
+                f"{path} cannot be read: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)
+            ) from error
         if head and head[8:] != MAGIC:
             raise WarehouseUnusable(f"{path} is not a DuckDB file", "Name another --warehouse, or move that file away")
     elif read_only:
@@ -256,62 +237,7 @@ def _translated_errors(path: Path | None, reading: NamedFile | None = None) -> I
         yield
     except RuntimeError as error:
         if "interrupted" in str(error).lower():
-            raise signals.received() or Interrupted("Interrupted", INTERRUPTED) from error
+            raise signals.stopped() from error
         raise
     except duckdb.Error as error:
-        raise (_translate_reading(error, reading) if reading else _translate(error, path)) from error
-
-
-def _translate_reading(error: duckdb.Error, file: NamedFile) -> GenrepipeError | duckdb.Error:
-    text = re.sub(r"^[\w ]*Error: ", "", str(error)).splitlines()[0].replace(str(file.path), file.name)
-    lowered = str(error).lower()
-    if isinstance(error, duckdb.InterruptException):
-        return signals.received() or Interrupted("Interrupted", INTERRUPTED)
-    if "no space left" in lowered or "out of memory" in lowered:
-        return StorageError(f"Reading {file.name}: {text}", "Free disk space or memory, then run again")
-    if "invalid unicode" in lowered or "not utf-8" in lowered or "invalid encoding" in lowered:
-        return SourceShapeError(
-            f"{file.name} is not UTF-8 text", "If it is Latin-1 or UTF-16, add --encoding latin-1 or utf-16"
-        )
-    if "conflicting lock" in lowered or "could not set lock" in lowered:
-        return WarehouseBusy(
-            f"{file.name} is open for writing in another process", "Wait for it or close it, then run again"
-        )
-    if file.name.lower().endswith((".parquet", ".pq")) or isinstance(error, duckdb.IOException):
-        return StorageError(
-            f"{file.name} cannot be read: {text}", "It may be cut short or still be written: deliver it again"
-        )
-    if isinstance(error, duckdb.CatalogException):
-        return SourceMissing(f"{file.name}: {text}", "Check the name after the ::")
-    return SourceShapeError(
-        f"{file.name} cannot be read as a table: {text}", "Check that the file is what its name says"
-    )
-
-
-def _translate(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckdb.Error:
-    text = str(error).splitlines()[0]
-    lowered = str(error).lower()
-    if isinstance(error, duckdb.InterruptException):
-        return signals.received() or Interrupted("Interrupted", INTERRUPTED)
-    if "could not set lock" in lowered or "conflicting lock" in lowered:
-        holder = re.search(r"lock is held in (.+?)(?:\. |$)", str(error))
-        who = f" ({holder.group(1)})" if holder else ""
-        return WarehouseBusy(f"{path} is open in another process{who}", "Wait for it or close it, then run again")
-    if "no space left" in lowered or "could not write" in lowered or "out of memory" in lowered:
-        return StorageError(f"{path or 'The run'}: {text}", "Free disk space or memory, then run again")
-    if "not a valid duckdb database" in lowered:
-        return WarehouseUnusable(f"{path} is not a DuckDB file", "Name another --warehouse, or move that file away")
-    if (
-        "newer version" in lowered
-        or "older or newer" in lowered
-        or "storage version" in lowered
-        or "serialization" in lowered
-    ):
-        return WarehouseUnusable(
-            f"{path} was written by another version of DuckDB: {text}", "Use the version that wrote it"
-        )
-    if "corrupt database file" in lowered:
-        return WarehouseUnusable(f"{path} is damaged: {text}", "Restore it from a backup, or name another --warehouse")
-    if isinstance(error, duckdb.IOException) or any(word in lowered for word in DISK_ERRORS):
-        return StorageError(f"{path or 'Reading failed'}: {text}", "Check the file, its permissions and the disk")
-    return error
+        raise (failures.of_reading(error, reading) if reading else failures.of_statement(error, path)) from error

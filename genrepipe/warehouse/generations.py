@@ -16,15 +16,17 @@ silently drop the hold. So it is copied by a child process and never opened here
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from genrepipe.core import signals
-from genrepipe.core.errors import StorageError, WarehouseBusy
+from genrepipe.core.errors import REMEDIES, StorageError, WarehouseBusy, errno_in
 from genrepipe.warehouse.connection import Database
 from genrepipe.warehouse.lock import BUSY
 
@@ -200,10 +202,14 @@ class Generations:
         if interruptible:
             signals.check()
         if copying.returncode:
-            lines = stderr.strip().splitlines() or ["no reason given"]
+            killed = signal.strsignal(-copying.returncode) if copying.returncode < 0 else None
+            said = (stderr.strip().splitlines() or [killed or "no reason given"])[-1]
+            number = errno.EFBIG if copying.returncode == -signal.SIGXFSZ else errno_in(said)
             raise StorageError(
-                f"{origin} cannot be copied to {target.name}: {lines[-1].rpartition(': ')[2]}",
-                "Free disk space for a second copy of the warehouse, then run again",
+                f"{origin} cannot be copied to {target.name}: {said.rpartition(': ')[2]}",
+                "Free disk space for a second copy of the warehouse, then run again"
+                if number in {None, errno.ENOSPC}
+                else REMEDIES[number],
             )
 
 

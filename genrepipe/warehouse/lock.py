@@ -15,13 +15,14 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
-from genrepipe.core.errors import StorageError, WarehouseBusy
+from genrepipe.core.errors import CHECK, REMEDIES, StorageError, WarehouseBusy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 BUSY = "Wait for it, or stop it; then run again"
+HELD = {errno.EWOULDBLOCK, errno.EACCES}  # what flock says of a lock that another process holds; NFS says the latter
 UNRECORDED = "unrecorded"
 MAX_TEXT = 1 << 20  # characters that are read of a lock file
 
@@ -78,6 +79,10 @@ def locked(path: Path, warehouse: Path, identity: dict[str, str]) -> Iterator[Lo
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
+                if error.errno not in HELD:
+                    raise StorageError(
+                        f"{path} cannot be locked: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)
+                    ) from error
                 raise WarehouseBusy(f"{warehouse} is locked by {_holder(_read(file))}", BUSY) from error
             if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
                 continue  # the command that held it has removed the file meanwhile

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
 
 from genrepipe.core import signals
-from genrepipe.core.errors import UsageError
+from genrepipe.core.errors import ConfigurationError, UsageError
+from genrepipe.warehouse import failures
 from genrepipe.warehouse.connection import Database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from genrepipe.core.resources import Plan
 
@@ -60,11 +61,8 @@ def _ask(database: Database, statement: str) -> pl.DataFrame:
         if beyond := _beyond(frame):
             cast |= {name: f"{name}::VARCHAR AS {name}" for name in beyond}
             frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
-    except duckdb.Error as error:
-        words = str(error).partition("\nLINE ")[0].split()
-        missing = isinstance(error, duckdb.CatalogException)
-        remedy = "SHOW TABLES lists the tables" if missing else "DESCRIBE predictions_latest names a table's columns"
-        raise UsageError(f"The query failed: {' '.join(words).rstrip('.!?')}", remedy) from error
+    except (duckdb.Error, ConfigurationError) as error:
+        raise failures.of_query(error, database.shown_as or Path(":memory:")) from error
     for name, column in zip(names, columns, strict=True):
         if column[1] == "HUGEINT":  # a sum of whole numbers; one that is too large stays text
             with suppress(pl.exceptions.InvalidOperationError):

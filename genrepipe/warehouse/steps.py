@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from genrepipe.warehouse.connection import Database, NamedFile
+    from genrepipe.warehouse.connection import Database
+    from genrepipe.warehouse.failures import NamedFile
 
 Scope = Literal["row", "track", "artist", "run"]
 PHASES = ("land", "catalogue", "features", "quality")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -330,16 +331,22 @@ class Deliveries(RuleBasedStateMachine):
             "LD_PRELOAD": str(library()), "INJECT_FOLDER": str(self.warehouse), "INJECT_SHARED": str(shared),
             "INJECT_FAULT": fault, "INJECT_AT": str(operation),
         }  # fmt: skip
-        process = subprocess.run(
-            [sys.executable, "-m", "genrepipe", *words, "--warehouse", str(self.warehouse), "--output", "json"],
-            env=environment, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        command = [sys.executable, "-X", "faulthandler", "-m", "genrepipe", *words]
+        with subprocess.Popen(
+            [*command, "--warehouse", str(self.warehouse), "--output", "json"],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            try:
+                out, _ = process.communicate(timeout=120)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # its threads say where they are
+                pytest.fail(f"it hangs: {process.communicate()[1]}")
         if not self.warehouse.exists():
             return
         lines = ask(
             self.warehouse, f"SELECT sources[1] AS s FROM runs WHERE status = 'published' AND sources[1] = '{source}'"
         )
-        assert bool(lines) or process.returncode != 0 or json.loads(process.stdout)["status"] == "already published"
+        assert bool(lines) or process.returncode != 0 or json.loads(out)["status"] == "already published"
         if lines:
             self.before = self.now.copy()
             self.now.deliver(job, day, "increment", rows, held_back)

@@ -109,7 +109,7 @@ def quarantine_show(row_id: str, warehouse: Path, output: str) -> None:
 
 @quarantine.command("export")
 @click.option("--run-date", required=True, help="The run date, YYYY-MM-DD.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The CSV file to correct.")
+@click.option("--out", type=click.Path(readable=False, path_type=Path), required=True, help="The CSV file to correct.")
 @JOB
 @WAREHOUSE
 @OUTPUT
@@ -126,7 +126,7 @@ def quarantine_export(run_date: str, out: Path, job: str | None, warehouse: Path
 
 
 @quarantine.command("replay")
-@click.argument("corrected", type=click.Path(path_type=Path))
+@click.argument("corrected", type=click.Path(readable=False, path_type=Path))
 @click.option("--run-date", required=True, help="The run date that the rows belong to, YYYY-MM-DD.")
 @WAREHOUSE
 @BUNDLES

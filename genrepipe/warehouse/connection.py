@@ -199,6 +199,13 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
     StorageError
         It cannot be read, or its folder does not exist.
     """
+    try:
+        _refuse_unusable(path, read_only=read_only)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)) from error
+
+
+def _refuse_unusable(path: Path, *, read_only: bool) -> None:
     name = str(path)
     try:
         name.encode()
@@ -213,13 +220,8 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
     if path.exists() and not path.is_file():
         raise WarehouseUnusable(f"{path} is not a regular file", "Name a file, for example warehouse.duckdb")
     if path.exists():
-        try:
-            with path.open("rb") as file:
-                head = file.read(12)
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be read: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)
-            ) from error
+        with path.open("rb") as file:
+            head = file.read(12)
         if head and head[8:] != MAGIC:
             raise WarehouseUnusable(f"{path} is not a DuckDB file", "Name another --warehouse, or move that file away")
     elif read_only:

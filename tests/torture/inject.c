@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -113,6 +114,11 @@ static int before(void) {
         errno = is("EIO") ? EIO : ENOSPC;
         return 1;
     }
+    if (strncmp(fault, "errno-", 6) == 0) {
+        atomic_store(&shared->made, 1);
+        errno = atoi(fault + 6);
+        return 1;
+    }
     return 0;
 }
 
@@ -158,6 +164,14 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
     return result;
 }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) { return pwrite(fd, data, size, offset); }
+
+/* A file system without locks: every flock in the folder fails. */
+int flock(int fd, int operation) {
+    char path[4096];
+    if (!counts_descriptor(fd, path, sizeof path) || strncmp(fault, "flock-", 6) != 0) return REAL(flock)(fd, operation);
+    errno = atoi(fault + 6);
+    return -1;
+}
 
 int fsync(int fd) { BY_DESCRIPTOR(int, "fsync", fd, REAL(fsync)(fd)); }
 int fdatasync(int fd) { BY_DESCRIPTOR(int, "fdatasync", fd, REAL(fdatasync)(fd)); }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from genrepipe.quality.checks import CheckResult
     from genrepipe.warehouse.ledger import RowCounts, Run
 
+LEAP = timedelta(days=366)  # from one run date to the next; a nightly job has not paused for longer
 # Tables whose rows ``keep_days`` removes; the ledger and its checks stay.
 TRIMMED = ("predictions", "shadow_predictions", "quarantine", *(m.table for m in MONITORS if m.trimmed))
 
@@ -223,15 +225,29 @@ class ScoringRun:
 
     def _trim(self) -> None:
         """Remove run dates of this job that are too far behind its newest, but never the one of this run."""
-        if self.request.keep_days is None:
+        if self.request.keep_days is None or self._leaps():
             return
         for table in TRIMMED:
             self.database.execute(
                 f"DELETE FROM {table} WHERE run_id IN (SELECT old.run_id FROM runs AS old JOIN run USING (job) "
                 "WHERE old.run_date <> run.run_date AND old.run_date <= (SELECT max(runs.run_date) FROM runs JOIN run USING (job) "
-                "WHERE status = 'published' AND action = 'score') - ?::INTEGER)",
-                [self.request.keep_days],
+                "WHERE status = 'published' AND action = 'score' AND runs.run_date <= ?) - ?::INTEGER)",
+                [ledger.latest_date(), self.request.keep_days],
             )
+
+    def _leaps(self) -> bool:
+        """Return whether the run date lies more than LEAP after the job's newest one before: a wrong clock must not cost the others."""
+        before = self.database.value(
+            "SELECT max(runs.run_date) FROM runs JOIN run USING (job) "
+            "WHERE status = 'published' AND action = 'score' AND runs.run_date < run.run_date"
+        )
+        if before is None or self.run.run_date - before <= LEAP:
+            return False
+        self.reporter.warning(
+            "keep_days", run_date=str(self.run.run_date), newest_before=str(before),
+            remedy="Nothing was removed: check the clock. If the date is right, the next run removes what is past keep_days",
+        )  # fmt: skip
+        return True
 
     def record_failure(self, database: Database, error: Exception) -> None:
         """Write why there are no predictions: the ledger's line, the checks, and the quarantine of a refused run."""

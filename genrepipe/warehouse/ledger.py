@@ -33,7 +33,7 @@ def parse_date(text: str | None) -> date:
     UsageError
         It is not a date from 1970 on, or lies after tomorrow: the newest date is served, so a mistyped year would be served for long.
     """
-    today = datetime.now(UTC).date()
+    today = utc_now().date()
     if text is None:
         return today
     try:
@@ -42,9 +42,28 @@ def parse_date(text: str | None) -> date:
         parsed = None
     if parsed is None or parsed.isoformat() != text or parsed < EARLIEST:
         raise UsageError(f"The run date {text!r} is not a date", "Write it as 2026-11-22")
-    if parsed > today + timedelta(days=1):
+    if parsed > latest_date():
         raise UsageError(f"The run date {parsed} is in the future", f"Correct it; today is {today}")
     return parsed
+
+
+def latest_date() -> date:
+    """Return the latest run date that can be right: tomorrow in UTC, which is today somewhere."""
+    return utc_now().date() + timedelta(days=1)
+
+
+def future_dates(database: Database) -> list[date]:
+    """Return the published run dates that lie after tomorrow: the clock was wrong when they were made, or it is now."""
+    rows = database.rows(
+        "SELECT DISTINCT run_date FROM runs WHERE status = 'published' AND action = 'score' AND run_date > ? ORDER BY run_date",
+        [latest_date()],
+    )
+    return [day for (day,) in rows]
+
+
+def removal(day: date) -> str:
+    """Return the statements that remove a run date which was made under a wrong clock, for who opens the warehouse with DuckDB."""
+    return "; ".join(f"DELETE FROM {table} WHERE run_date = DATE '{day}'" for table in ("predictions", "runs"))
 
 
 def new_run_id() -> str:

@@ -84,7 +84,18 @@ class WriteSession:
         schema.migrate(database)
         for note in self._lock.unrecorded:
             ledger.append_unrecorded(database, note)
+        self._warn_of_the_future(database)
         return database
+
+    def _warn_of_the_future(self, database: Database) -> None:
+        if days := ledger.future_dates(database):
+            self._stages.reporter.warning(
+                "future_run_date",
+                run_dates=", ".join(map(str, days)),
+                today=str(ledger.utc_now().date()),
+                remedy="Check the clock. What was published under a wrong one is not served as the newest; genrepipe rollback "
+                f"removes it where nothing was published since, else in DuckDB: {'; '.join(map(ledger.removal, days))}",
+            )
 
     @contextmanager
     def publishing(self) -> Iterator[None]:

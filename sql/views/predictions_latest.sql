@@ -1,5 +1,6 @@
--- The newest prediction of every track; of several jobs on one run date, that of the later run.
+-- The newest prediction of every track; of several jobs on one run date, that of the later run. Run dates that lie in the future do not count.
 -- reads: predictions
 SELECT *
 FROM predictions
+WHERE run_date <= today() + 2
 QUALIFY row_number() OVER (PARTITION BY track_id ORDER BY run_date DESC, scored_at DESC) = 1

@@ -65,7 +65,7 @@ odd = st.one_of(
     st.integers(),
     st.floats(),
     st.builds(nest, st.sampled_from([5, 60, 400]), mapping=st.booleans()),
-)
+).map(copy.deepcopy)  # what is drawn is changed again
 
 
 def places(document: Any) -> list[tuple[Any, Any]]:

@@ -1,0 +1,37 @@
+"""YAML that somebody wrote: read by a safe loader, and refused where its aliases make a small file a large document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe in both forms; C where the wheel has it
+VALUES = 100_000  # the largest of our contracts has some thousands
+
+
+def load(text: str, loader: Any = yaml.SafeLoader) -> Any:
+    """Return what a YAML document holds.
+
+    Raises
+    ------
+    YAMLError
+        It is not YAML.
+    RecursionError
+        It is nested too deeply.
+    ValueError
+        A value is none, or there are more than VALUES when every alias is replaced by what it stands for.
+    """
+    document = yaml.load(text, Loader=loader)  # noqa: S506  the loaders are safe ones
+    waiting, seen = [document], 0
+    while waiting:
+        each = waiting.pop()
+        seen += 1
+        if seen > VALUES:
+            msg = f"it holds more than {VALUES:,} values, by aliases as it seems"
+            raise ValueError(msg)
+        if isinstance(each, dict):
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+    return document

@@ -235,7 +235,8 @@ def read(path: Path) -> Contract:
         The file cannot be read, is not YAML, or has a key or value that is not known here.
     """
     try:
-        return Contract.model_validate(yamltext.load(path.read_text(encoding="utf-8"), yamltext.LOADER))
+        text = path.read_text(encoding="utf-8")
+        return Contract.model_validate(yamltext.load(text, yamltext.fast_loader(text)))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         if isinstance(error, ValidationError):
             raise _invalid(path, error) from error

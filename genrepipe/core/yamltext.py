@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe in both forms; C where the wheel has it
 VALUES = 100_000  # the largest of our contracts has some thousands
+# What opens another level, in one line or by its indentation: the C loader ends the process at some ten thousand of them.
+LEVELS = re.compile(r"[\[{]|[-?] (?=[-?] )|^ {500}", re.MULTILINE)
+MANY_LEVELS = 1000
+
+
+def fast_loader(text: str) -> Any:
+    """Return the fast loader, or for a text that may be nested too deeply for it the one that says so."""
+    many = sum(1 for _ in itertools.islice(LEVELS.finditer(text), MANY_LEVELS + 1)) > MANY_LEVELS
+    return yaml.SafeLoader if many else getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where the wheel has it
 
 
 def load(text: str, loader: Any = yaml.SafeLoader) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -202,7 +203,8 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
     try:
         _refuse_unusable(path, read_only=read_only)
     except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)) from error
+        kind = WarehouseUnusable if error.errno in {errno.ELOOP, errno.ENAMETOOLONG} else StorageError
+        raise kind(f"{path} cannot be read: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)) from error
 
 
 def _refuse_unusable(path: Path, *, read_only: bool) -> None:
@@ -213,6 +215,9 @@ def _refuse_unusable(path: Path, *, read_only: bool) -> None:
         raise WarehouseUnusable(f"{name}: its name is not UTF-8", "Name another --warehouse") from None
     if re.match(r"^:|^\w{2,}:|.*\?", name) or path.suffix.lower() in NOT_WAREHOUSES:
         raise WarehouseUnusable(f"{name} cannot be a warehouse", "Name a file, for example warehouse.duckdb")
+    if path.is_symlink():
+        with suppress(FileNotFoundError):  # a link to a warehouse that is not there yet
+            path.stat()
     if path.is_dir():
         raise WarehouseUnusable(
             f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb"

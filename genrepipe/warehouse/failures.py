@@ -151,6 +151,8 @@ def of_statement(error: duckdb.Error, path: Path | None) -> GenrepipeError:
     row = meaning(error)
     if row.writing is Interrupted:
         return signals.stopped()
+    if "cannot encode str as utf-8" in lowered:
+        return UsageError("A value of the command is not UTF-8 text", "Write it in UTF-8")
     if "could not set lock" in lowered or "conflicting lock" in lowered:
         holder = re.search(r"lock is held in (.+?)(?:\. |$)", str(error))
         who = f" ({holder.group(1)})" if holder else ""

@@ -46,6 +46,10 @@ def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
 
 def _ask(database: Database, statement: str) -> pl.DataFrame:
     try:
+        statement.encode()
+    except UnicodeEncodeError:
+        raise UsageError("The query is not UTF-8 text", "Write it in UTF-8") from None
+    try:
         statements = duckdb.extract_statements(statement)
         bare = _without_end(statement)
         if [each.type for each in statements] == [duckdb.StatementType.MULTI]:  # PIVOT: it looks at values first

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 import yaml
 
+from genrepipe.core import errors
 from genrepipe.model import bundle as bundles
+from genrepipe.warehouse import failures
 from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, registry
 from tests.support import ROOT
 
@@ -80,6 +83,35 @@ def flow() -> str:
     return "\n".join(lines)
 
 
+def failures_table() -> str:
+    """Return DuckDB's exceptions and the exit codes that they lead to as Markdown, those of one meaning on one line."""
+    named: dict[tuple[object, ...], list[str]] = {}
+    for kind, row in failures.MEANINGS.items():
+        codes = tuple(each.exit_code for each in (row.writing, row.reading, row.query))
+        named.setdefault((*codes, row.errno), []).append(kind.__name__.removesuffix("Exception"))
+    lines = [
+        "| DuckDB's exception | our statement | reading a source | a query | words of an errno |",
+        "|---|---|---|---|---|",
+    ]
+    for (writing, reading, query, counts), kinds in named.items():
+        code = "130 or 143" if writing == 130 else writing
+        words = "74 in all three" if counts else "do not count"
+        lines.append(
+            f"| {', '.join(kinds)} | {code} | {reading if writing != 130 else code} | {query if writing != 130 else code} | {words} |"
+        )
+    return "\n".join(lines)
+
+
+def errno_table() -> str:
+    """Return the errnos and what to do about each as Markdown, those of one remedy on one line."""
+    named: dict[str, list[str]] = {}
+    for number, remedy in errors.REMEDIES.items():
+        named.setdefault(remedy, []).append(errno.errorcode[number])
+    lines = ["| errno | what the line says |", "|---|---|"]
+    lines += [f"| {', '.join(names)} | {remedy} |" for remedy, names in named.items()]
+    return "\n".join([*lines, f"| any other | {errors.CHECK} |"])
+
+
 def steps_table() -> str:
     """Return the steps as a Markdown table, phase by phase."""
     lines = ["| step | reads | scope | makes |", "|---|---|---|---|"]
@@ -98,5 +130,7 @@ if __name__ == "__main__":
     path = ROOT / "docs/architecture.md"
     text = path.read_text(encoding="utf-8")
     text = re.sub(r"```mermaid\n.*?```", lambda _: f"```mermaid\n{flow()}\n```", text, flags=re.DOTALL)
+    for head, written in ((r"\| DuckDB's exception", failures_table()), (r"\| errno \|", errno_table())):
+        text = re.sub(head + r".*?\n(?!\|)", lambda _, new=written: new + "\n", text, flags=re.DOTALL)  # type: ignore[misc]
     text = re.sub(r"\| step \| reads.*?\n(?!\|)", lambda _: f"{steps_table()}\n", text, flags=re.DOTALL)
     path.write_text(text, encoding="utf-8")

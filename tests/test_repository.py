@@ -53,6 +53,8 @@ def test_the_docs_are_generated() -> None:
     architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     assert docs.flow() in architecture
     assert docs.steps_table() in architecture
+    assert docs.failures_table() in architecture
+    assert docs.errno_table() in architecture
     assert docs.table() in README
     assert docs.runbook() in README
 

@@ -8,7 +8,7 @@ from genrepipe.cli.models import models
 from genrepipe.cli.options import Group
 from genrepipe.cli.score import config, run, sample, score, validate
 from genrepipe.cli.train import audit, explore, train
-from genrepipe.cli.warehouse import labels, missing, quarantine, query, rollback, verify
+from genrepipe.cli.warehouse import labels, missing, quarantine, query, retract, rollback, verify
 from genrepipe.core.version import VERSION
 
 
@@ -26,6 +26,6 @@ def cli() -> None:
 
 
 for command in (
-    score, validate, train, audit, explore, sample, models, query, run, config, missing, rollback, quarantine, labels, verify,
+    score, validate, train, audit, explore, sample, models, query, run, config, missing, rollback, retract, quarantine, labels, verify,
 ):  # fmt: skip
     cli.add_command(command)

@@ -71,7 +71,7 @@ def models_verify(model: str | None, bundles: Path | None, output: str) -> None:
 @models.command("promote")
 @click.argument("model")
 @click.option(
-    "--bundles", type=click.Path(path_type=Path), required=True, envvar="GENREPIPE_BUNDLES",
+    "--bundles", type=click.Path(readable=False, path_type=Path), required=True, envvar="GENREPIPE_BUNDLES",
     help="Your own folder of bundles, which holds the champion's name too.",
 )  # fmt: skip
 @OUTPUT

@@ -28,11 +28,11 @@ MAP = click.option(
     help='Read a contract column from another one: --map artist_name="Artist Name".',
 )  # fmt: skip
 WAREHOUSE = click.option(
-    "--warehouse", type=click.Path(path_type=Path), default=Path("warehouse.duckdb"), show_default=True,
+    "--warehouse", type=click.Path(readable=False, path_type=Path), default=Path("warehouse.duckdb"), show_default=True,
     envvar="GENREPIPE_WAREHOUSE", show_envvar=True, help="The DuckDB file that people query.",
 )  # fmt: skip
 BUNDLES = click.option(
-    "--bundles", type=click.Path(path_type=Path), envvar="GENREPIPE_BUNDLES",
+    "--bundles", type=click.Path(readable=False, path_type=Path), envvar="GENREPIPE_BUNDLES",
     help="Your own folder of bundles, which comes before those that ship.",
 )  # fmt: skip
 FROM = click.option("--from", "first", help="Fill in every run date from this one, YYYY-MM-DD.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         PromoteResult,
         QuarantineList,
         ReplayResult,
+        RetractResult,
         RollbackResult,
         ScoreResult,
         ValidateResult,
@@ -92,6 +93,11 @@ def rollback_text(result: RollbackResult) -> str:
 def missing_text(result: MissingResult) -> str:
     """List the dates, one a line, for shells."""
     return "\n".join(result.missing) or f"none of {result.dates} dates is missing"
+
+
+def retracted_text(result: RetractResult) -> str:
+    """Say what was taken back."""
+    return f"retracted: {result.run_date} of job {printable(result.job)}, {result.predictions:,} predictions"
 
 
 def verify_text(result: VerifyResult) -> str:

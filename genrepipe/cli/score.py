@@ -94,7 +94,7 @@ def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], o
 
 
 @click.command(cls=RequestCommand, kind="score")
-@click.argument("job_file", type=click.Path(path_type=Path))
+@click.argument("job_file", type=click.Path(readable=False, path_type=Path))
 @SET
 @FROM
 @TO
@@ -130,7 +130,7 @@ def config() -> None:
 
 
 @config.command("show", cls=RequestCommand, kind="score")
-@click.argument("job_file", type=click.Path(path_type=Path), default=Path("score_nightly"))
+@click.argument("job_file", type=click.Path(readable=False, path_type=Path), default=Path("score_nightly"))
 @SET
 @OUTPUT
 def config_show(job_file: Path, settings: tuple[str, ...], output: str, **values: Any) -> None:
@@ -166,7 +166,9 @@ def config_schema(kind: str) -> None:
 @click.option("--rows", type=click.IntRange(1), default=5000, show_default=True, help="How many tracks.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same table.")
 @click.option("--broken", type=click.IntRange(0), default=0, help="How many of them break the contract.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file: .csv or .parquet.")
+@click.option(
+    "--out", type=click.Path(readable=False, path_type=Path), required=True, help="The file: .csv or .parquet."
+)
 def sample(rows: int, seed: int, broken: int, out: Path) -> None:
     """Make up a messy catalogue of tracks to try things on. Synthetic: invented artists and titles.
 

@@ -62,7 +62,10 @@ def audit(bundle: str, source: tuple[str, ...], encoding: str, mapping: tuple[st
 @click.command()
 @SOURCE
 @click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="The page: one HTML file that opens offline."
+    "--out",
+    type=click.Path(readable=False, path_type=Path),
+    required=True,
+    help="The page: one HTML file that opens offline.",
 )
 @click.option("--model", help="The bundle whose answers are shown; without it, the champion.")
 @ENCODING

@@ -1,4 +1,4 @@
-"""Commands on a warehouse: query, missing, rollback, quarantine, labels, verify."""
+"""Commands on a warehouse: query, missing, rollback, retract, quarantine, labels, verify."""
 
 from __future__ import annotations
 
@@ -65,6 +65,23 @@ def rollback(warehouse: Path, output: str) -> None:
     show(go_back(warehouse), output, rendering.rollback_text)
 
 
+@click.command()
+@click.option("--run-date", required=True, help="The run date, YYYY-MM-DD; one in the future too.")
+@JOB
+@WAREHOUSE
+@OUTPUT
+def retract(run_date: str, job: str | None, warehouse: Path, output: str) -> None:
+    """Take back what a job delivered for a run date, as if it had never come.
+
+    \b
+    Example:
+        genrepipe retract --run-date 2026-11-22 --job score --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.retract import retract as take_back
+
+    show(take_back(warehouse, run_date, job), output, rendering.retracted_text)
+
+
 @click.group(cls=Group)
 def quarantine() -> None:
     """Look at the rows that were kept out, correct them, and bring them back.
@@ -109,7 +126,7 @@ def quarantine_show(row_id: str, warehouse: Path, output: str) -> None:
 
 @quarantine.command("export")
 @click.option("--run-date", required=True, help="The run date, YYYY-MM-DD.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The CSV file to correct.")
+@click.option("--out", type=click.Path(readable=False, path_type=Path), required=True, help="The CSV file to correct.")
 @JOB
 @WAREHOUSE
 @OUTPUT
@@ -126,7 +143,7 @@ def quarantine_export(run_date: str, out: Path, job: str | None, warehouse: Path
 
 
 @quarantine.command("replay")
-@click.argument("corrected", type=click.Path(path_type=Path))
+@click.argument("corrected", type=click.Path(readable=False, path_type=Path))
 @click.option("--run-date", required=True, help="The run date that the rows belong to, YYYY-MM-DD.")
 @WAREHOUSE
 @BUNDLES

@@ -161,7 +161,8 @@ NO_MEMORY = (
 def errno_in(text: str, among: tuple[int, ...] = tuple(REMEDIES)) -> int | None:
     """Return the errno whose words a message has, as libraries pass them on, or None."""
     lowered = text.lower()
-    return next((number for number in among if os.strerror(number).lower() in lowered), None)
+    found = [number for number in among if os.strerror(number).lower() in lowered]
+    return max(found, key=lambda number: len(os.strerror(number)), default=None)  # some words begin as others do
 
 
 def of_limit(error: BaseException) -> StorageError | None:
@@ -187,6 +188,11 @@ def as_genrepipe_error(error: BaseException) -> GenrepipeError:
         return limit
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("Interrupted", INTERRUPTED)
+    return a_bug(error)
+
+
+def a_bug(error: BaseException) -> GenrepipeError:
+    """Return the failure of an exception that nothing but a mistake of ours can raise."""
     first = next(iter(str(error).splitlines()), "")
     return GenrepipeError(
         f"A bug: {type(error).__name__}: {first}", "Please report it with the traceback that GENREPIPE_DEBUG=1 shows"

@@ -75,12 +75,8 @@ def missing(warehouse: Path, first: str, last: str, job: str | None) -> MissingR
     """
     wanted = run_dates(first, last)
     with schema.open_reading(warehouse, resources.plan()) as database:
-        rows = database.rows(
-            "SELECT DISTINCT run_date FROM runs WHERE status = 'published' AND action = 'score' AND job = coalesce(?, job)",
-            [job],
-        )
+        published = {day.isoformat() for day in ledger.run_dates(database, job)}
         jobs = {name for (name,) in database.rows("SELECT DISTINCT job FROM runs WHERE action = 'score'")}
     if job is not None and job not in jobs:
         raise UsageError(f"No run of job {job!r} is in the ledger", f"Jobs: {', '.join(sorted(jobs))}")
-    published = {day.isoformat() for (day,) in rows}
     return MissingResult([day for day in wanted if day not in published], len(wanted))

@@ -30,7 +30,11 @@ def list_models(folder: Path | None) -> ModelList:
 
 def card(model: str | None, folder: Path | None) -> str:
     """Return the card of a bundle, as Markdown."""
-    return bundles.load(model, folder).contents[bundles.CARD].decode()
+    bundle = bundles.load(model, folder)
+    try:
+        return bundle.contents[bundles.CARD].decode()
+    except UnicodeDecodeError as error:
+        raise BundleBroken(f"{bundle.folder / bundles.CARD} is not UTF-8 text", bundles.RESTORE) from error
 
 
 def verify_model(model: str | None, folder: Path | None) -> VerifiedModel:

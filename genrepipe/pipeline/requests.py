@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, Un
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from genrepipe.core import assets
+from genrepipe.core import assets, yamltext
 from genrepipe.core.errors import ConfigurationError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -265,7 +265,7 @@ def json_schema(kind: str) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yamltext.load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(
             f"{path}: {error.strerror}", "Name a job file, for example jobs/score_nightly.yaml"
@@ -308,7 +308,7 @@ def _parsed(kind: type[Request], key: str, text: str) -> Any:
     if is_text and not (text.startswith("[") and text.endswith("]")):
         return text
     try:
-        return yaml.safe_load(text)
+        return yamltext.load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
 

@@ -125,6 +125,18 @@ class RollbackResult(Result):
 
 
 @dataclass(frozen=True)
+class RetractResult(Result):
+    """The delivery that was taken back, and how many predictions went with it."""
+
+    run_id: str
+    warehouse: str
+    job: str
+    run_date: str
+    predictions: int
+    status: str = "retracted"
+
+
+@dataclass(frozen=True)
 class VerifyResult(Result):
     """A run's answers beside those of scoring its input again."""
 

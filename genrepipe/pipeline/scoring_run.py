@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from genrepipe.quality.checks import CheckResult
     from genrepipe.warehouse.ledger import RowCounts, Run
 
+LEAP = timedelta(days=366)  # from one run date to the next; a nightly job has not paused for longer
 # Tables whose rows ``keep_days`` removes; the ledger and its checks stay.
 TRIMMED = ("predictions", "shadow_predictions", "quarantine", *(m.table for m in MONITORS if m.trimmed))
 
@@ -226,12 +227,10 @@ class ScoringRun:
 
     def _trim(self) -> date | None:
         """Remove run dates of this job that are too far behind its newest, and before that of this run; return the last of them."""
-        if self.request.keep_days is None:
+        if self.request.keep_days is None or self._leaps():
             return None
-        newest = self.database.value(
-            "SELECT greatest(run.run_date, (SELECT max(run_date) FROM runs SEMI JOIN run USING (job) "
-            "WHERE status = 'published' AND action = 'score')) FROM run"
-        )
+        days = [day for day in ledger.run_dates(self.database, self.run.job) if day <= ledger.latest_date()]
+        newest = max([self.run.run_date, *days])
         kept = timedelta(days=self.request.keep_days)
         if newest - date.min < kept:
             return None
@@ -243,6 +242,18 @@ class ScoringRun:
                 [horizon],
             )
         return horizon
+
+    def _leaps(self) -> bool:
+        """Return whether the run date lies more than LEAP after the job's newest one before: a wrong clock must not cost the others."""
+        days = ledger.run_dates(self.database, self.run.job)
+        before = max((day for day in days if day < self.run.run_date), default=None)
+        if before is None or self.run.run_date - before <= LEAP:
+            return False
+        self.reporter.warning(
+            "keep_days", run_date=str(self.run.run_date), newest_before=str(before),
+            remedy="Nothing was removed: check the clock. If the date is right, the next run removes what is past keep_days",
+        )  # fmt: skip
+        return True
 
     def record_failure(self, database: Database, error: Exception) -> None:
         """Write why there are no predictions: the ledger's line, the checks, and the quarantine of a refused run."""

@@ -214,6 +214,8 @@ def write(rows: int, seed: int, out: Path, broken: int = 0) -> None:
     """
     if out.suffix not in {".csv", ".parquet"}:
         raise UsageError(f"{out}: neither .csv nor .parquet", "Name the file by its kind")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(out)):  # a byte that is not UTF-8, as Python holds it
+        raise UsageError(f"{out}: its name is not UTF-8", "Name another --out")
     table = make(rows, seed, broken)
     try:
         if out.suffix == ".csv":

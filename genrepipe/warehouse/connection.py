@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -199,6 +200,14 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
     StorageError
         It cannot be read, or its folder does not exist.
     """
+    try:
+        _refuse_unusable(path, read_only=read_only)
+    except OSError as error:
+        kind = WarehouseUnusable if error.errno in {errno.ELOOP, errno.ENAMETOOLONG} else StorageError
+        raise kind(f"{path} cannot be read: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)) from error
+
+
+def _refuse_unusable(path: Path, *, read_only: bool) -> None:
     name = str(path)
     try:
         name.encode()
@@ -206,6 +215,9 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
         raise WarehouseUnusable(f"{name}: its name is not UTF-8", "Name another --warehouse") from None
     if re.match(r"^:|^\w{2,}:|.*\?", name) or path.suffix.lower() in NOT_WAREHOUSES:
         raise WarehouseUnusable(f"{name} cannot be a warehouse", "Name a file, for example warehouse.duckdb")
+    if path.is_symlink():
+        with suppress(FileNotFoundError):  # a link to a warehouse that is not there yet
+            path.stat()
     if path.is_dir():
         raise WarehouseUnusable(
             f"{path} is a folder, not a warehouse file", "Name a file, for example warehouse.duckdb"
@@ -213,13 +225,8 @@ def refuse_unusable(path: Path, *, read_only: bool) -> None:
     if path.exists() and not path.is_file():
         raise WarehouseUnusable(f"{path} is not a regular file", "Name a file, for example warehouse.duckdb")
     if path.exists():
-        try:
-            with path.open("rb") as file:
-                head = file.read(12)
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be read: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)
-            ) from error
+        with path.open("rb") as file:
+            head = file.read(12)
         if head and head[8:] != MAGIC:
             raise WarehouseUnusable(f"{path} is not a DuckDB file", "Name another --warehouse, or move that file away")
     elif read_only:

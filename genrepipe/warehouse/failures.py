@@ -31,6 +31,7 @@ from genrepipe.core.errors import (
     UsageError,
     WarehouseBusy,
     WarehouseUnusable,
+    a_bug,
     errno_in,
 )
 
@@ -98,7 +99,7 @@ MEANINGS: dict[type[duckdb.Error], Meaning] = {
     duckdb.SerializationException: Meaning(WarehouseUnusable, StorageError, WarehouseUnusable, remedy=BACKUP),
     duckdb.TransactionException: Meaning(OutputBroken, StorageError, UsageError),
     duckdb.ConnectionException: Meaning(OutputBroken, StorageError, UsageError),
-    duckdb.ResourceInUseException: Meaning(WarehouseBusy, WarehouseBusy, WarehouseBusy, remedy=CLOSE),
+    duckdb.ResourceInUseException: Meaning(WarehouseBusy, WarehouseBusy, WarehouseBusy, errno=False, remedy=CLOSE),
     duckdb.InternalException: Meaning(OutputBroken, SourceShapeError, UsageError),
     duckdb.InvalidInputException: Meaning(OutputBroken, SourceShapeError, UsageError),  # it wraps errors of others
     duckdb.CatalogException: _text(SourceMissing),
@@ -143,16 +144,15 @@ def system_errno(error: duckdb.Error) -> int | None:
     return errno_in(text) or next((number for words, number in WORDS.items() if words in text), None)
 
 
-def of_statement(error: duckdb.Error, path: Path | None) -> GenrepipeError | duckdb.Error:
-    """Return the failure of a statement of ours; ``path`` is the warehouse, None a database in memory.
-
-    What only a wrong statement raises is returned as it is: the caller may know who wrote the statement.
-    """
+def of_statement(error: duckdb.Error, path: Path | None) -> GenrepipeError:
+    """Return the failure of a statement of ours; ``path`` is the warehouse, None a database in memory."""
     text = _line(error)
     lowered = str(error).lower()
     row = meaning(error)
     if row.writing is Interrupted:
         return signals.stopped()
+    if "cannot encode str as utf-8" in lowered:
+        return UsageError("A value of the command is not UTF-8 text", "Write it in UTF-8")
     if "could not set lock" in lowered or "conflicting lock" in lowered:
         holder = re.search(r"lock is held in (.+?)(?:\. |$)", str(error))
         who = f" ({holder.group(1)})" if holder else ""
@@ -172,7 +172,7 @@ def of_statement(error: duckdb.Error, path: Path | None) -> GenrepipeError | duc
     if row.errno and "corrupt database file" in lowered:
         return WarehouseUnusable(f"{path} is damaged: {text}", BACKUP)
     if row.writing is OutputBroken:
-        return error
+        return a_bug(error)
     if row.writing is ConfigurationError:
         return ConfigurationError(f"The contracts and sql/ do not fit each other: {text}", RESTORE)
     return row.writing(f"{path or 'The run'}: {text}", row.remedy)
@@ -217,8 +217,7 @@ def of_query(error: duckdb.Error | GenrepipeError, path: Path) -> GenrepipeError
         missing = isinstance(error, duckdb.CatalogException)
         remedy = "SHOW TABLES lists the tables" if missing else "DESCRIBE predictions_latest names a table's columns"
         return UsageError(f"The query failed: {' '.join(words).rstrip('.!?')}", remedy)
-    failure = of_statement(error, path)
-    return failure if isinstance(failure, GenrepipeError) else UsageError(f"The query failed: {_line(error)}")
+    return of_statement(error, path)
 
 
 def _line(error: duckdb.Error) -> str:

@@ -25,15 +25,15 @@ COUNTS = ("received", "predicted", "quarantined", "duplicates", "empty", "impute
 KILLED = {"status": "killed", "exit_code": None, "error": "The run was killed, or the machine stopped."}
 
 
-def parse_date(text: str | None) -> date:
-    """Return a run date that was given as YYYY-MM-DD; None is today in UTC.
+def parse_date(text: str | None, *, future: bool = False) -> date:
+    """Return a run date that was given as YYYY-MM-DD; None is today in UTC. ``future`` allows one after tomorrow.
 
     Raises
     ------
     UsageError
         It is not a date from 1970 on, or lies after tomorrow: the newest date is served, so a mistyped year would be served for long.
     """
-    today = datetime.now(UTC).date()
+    today = utc_now().date()
     if text is None:
         return today
     try:
@@ -42,9 +42,23 @@ def parse_date(text: str | None) -> date:
         parsed = None
     if parsed is None or parsed.isoformat() != text or parsed < EARLIEST:
         raise UsageError(f"The run date {text!r} is not a date", "Write it as 2026-11-22")
-    if parsed > today + timedelta(days=1):
+    if parsed > latest_date() and not future:
         raise UsageError(f"The run date {parsed} is in the future", f"Correct it; today is {today}")
     return parsed
+
+
+def latest_date() -> date:
+    """Return the latest run date that can be right: tomorrow in UTC, which is today somewhere."""
+    return utc_now().date() + timedelta(days=1)
+
+
+def run_dates(database: Database, job: str | None = None) -> list[date]:
+    """Return the run dates for which a job, or any, has published predictions, the oldest first."""
+    rows = database.rows(
+        "SELECT DISTINCT run_date FROM runs WHERE status = 'published' AND action = 'score' AND job = coalesce(?, job) ORDER BY run_date",
+        [job],
+    )
+    return [day for (day,) in rows]
 
 
 def new_run_id() -> str:
@@ -63,7 +77,7 @@ class Run:
 
     job: str
     run_date: date
-    action: str = "score"  # or replay, labels, rollback, validate, verify
+    action: str = "score"  # or replay, retract, labels, rollback, validate, verify
     run_id: str = field(default_factory=new_run_id)
     started_at: datetime = field(default_factory=utc_now)
     delivery: str | None = None  # of a scoring run: increment or snapshot

@@ -103,7 +103,7 @@ def _opened(path: Path) -> IO[str]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
         what = "is a link" if error.errno == errno.ELOOP else f"cannot be written: {error.strerror}"
-        raise StorageError(f"{path} {what}", "Check the folder and its permissions") from error
+        raise StorageError(f"{path} {what}", REMEDIES.get(error.errno or 0, CHECK)) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise StorageError(f"{path} is not a regular file", "Remove it: it is the place of the warehouse's lock")

@@ -11,7 +11,7 @@ import duckdb
 import polars as pl
 
 from genrepipe.core import signals
-from genrepipe.core.errors import ConfigurationError, UsageError
+from genrepipe.core.errors import GenrepipeError, UsageError
 from genrepipe.warehouse import failures
 from genrepipe.warehouse.connection import Database
 
@@ -46,6 +46,10 @@ def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
 
 def _ask(database: Database, statement: str) -> pl.DataFrame:
     try:
+        statement.encode()
+    except UnicodeEncodeError:
+        raise UsageError("The query is not UTF-8 text", "Write it in UTF-8") from None
+    try:
         statements = duckdb.extract_statements(statement)
         bare = _without_end(statement)
         if [each.type for each in statements] == [duckdb.StatementType.MULTI]:  # PIVOT: it looks at values first
@@ -61,7 +65,7 @@ def _ask(database: Database, statement: str) -> pl.DataFrame:
         if beyond := _beyond(frame):
             cast |= {name: f"{name}::VARCHAR AS {name}" for name in beyond}
             frame = database.frame(f"SELECT {', '.join(cast.values())}{ask}")
-    except (duckdb.Error, ConfigurationError) as error:
+    except (duckdb.Error, GenrepipeError) as error:
         raise failures.of_query(error, database.shown_as or Path(":memory:")) from error
     for name, column in zip(names, columns, strict=True):
         if column[1] == "HUGEINT":  # a sum of whole numbers; one that is too large stays text

@@ -84,7 +84,18 @@ class WriteSession:
         schema.migrate(database)
         for note in self._lock.unrecorded:
             ledger.append_unrecorded(database, note)
+        self._warn_of_the_future(database)
         return database
+
+    def _warn_of_the_future(self, database: Database) -> None:
+        if days := [day for day in ledger.run_dates(database) if day > ledger.latest_date()]:
+            self._stages.reporter.warning(
+                "future_run_date",
+                run_dates=", ".join(map(str, days)),
+                today=str(ledger.utc_now().date()),
+                remedy="Check the clock. What was published under a wrong one is not served as the newest; "
+                f"genrepipe retract --run-date {days[0]} takes it back",
+            )
 
     @contextmanager
     def publishing(self) -> Iterator[None]:

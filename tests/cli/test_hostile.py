@@ -6,11 +6,13 @@ One line and the right exit code each, and no file that is not ours is touched.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import DAY, ask, genrepipe, run, score, tracks, write_csv
+from tests.support import DAY, ROOT, ask, genrepipe, run, score, tracks, write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,3 +153,58 @@ def test_a_job_file_cannot_grow_by_aliases(tmp_path: Path) -> None:
         result = genrepipe("run", bomb)
         assert result.code == 78, key
         assert len(result.error) < 2000
+
+
+@pytest.mark.parametrize("words", [("score", "t.csv"), ("query", "SELECT 1"), ("rollback",), ("labels", "t.csv")])
+@pytest.mark.parametrize("kind", ["loop", "long"])
+def test_a_warehouse_that_cannot_be_looked_at_is_named(
+    tmp_path: Path, source: Path, words: tuple[str, ...], kind: str
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    result = run(*words, "--warehouse", {"loop": "loop", "long": "x" * 300}[kind], cwd=tmp_path)
+    assert (result.code, "A bug" in result.error) == (78, False), result.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("score", "t.csv", "--name", "\udcff"), ("score", "t.csv", "--dry-run", "--name", "\udcff"),
+        ("query", "SELECT '\udcff'"), ("verify", "--run", "\udcff"), ("quarantine", "show", "\udcff"),
+        ("missing", "--from", DAY, "--to", DAY, "--job", "\udcff"), ("sample", "--rows", "3", "--out", "\udcff.csv"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_not_utf_8_is_no_bug(tmp_path: Path, source: Path, words: tuple[str, ...]) -> None:
+    score(source, tmp_path / "w.duckdb", "2026-11-19")
+    more = () if words[0] == "sample" else ("--warehouse", tmp_path / "w.duckdb")
+    result = run(*words, *more, cwd=tmp_path)
+    assert (result.code, "UTF-8" in result.error or "surrogate" in result.error) == (64, True), result.err
+
+
+DEEP = {
+    "flow": "[" * 100_000, "block": "- " * 100_000, "mapping": "{a: " * 50_000, "keys": "? " * 100_000,
+    "indented": "\n".join(" " * n + "a:" for n in range(3000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_documents_that_are_nested_too_deeply(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "deep.yaml").write_text(DEEP[kind])
+    read = "from pathlib import Path; from genrepipe.contracts import documents; documents.read(Path('deep.yaml'))"
+    for words in (["-m", "genrepipe", "run", "deep.yaml"], ["-c", read]):  # processes: a loader in C would end this one
+        done = subprocess.run(
+            [sys.executable, *words], cwd=tmp_path, capture_output=True, text=True, check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == (78 if "run" in words else 1), done.stderr[-500:]
+        assert "run" not in words or "Traceback" not in done.stderr
+        assert "run" in words or "genrepipe.core.errors.ConfigurationError: The contract deep.yaml" in done.stderr
+
+
+@pytest.mark.parametrize("key", ["job", "name", "warehouse", "keep_days"])
+def test_no_key_grows_by_aliases(tmp_path: Path, key: str) -> None:
+    lines = ["&a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"&a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    kept = [line for line in ("job: score", "name: n", "source: s.csv") if not line.startswith(key)]
+    (tmp_path / "bomb.yaml").write_text("\n".join([*kept, f"{key}: [{', '.join(lines)}]"]))
+    result = run("config", "show", tmp_path / "bomb.yaml")
+    assert (result.code, "by aliases" in result.error) == (78, True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
@@ -14,9 +14,10 @@ from genrepipe import contracts
 from genrepipe.core import assets
 from genrepipe.core.errors import ConfigurationError
 from genrepipe.warehouse import schema
-from tests.support import ROOT, ask
+from tests.support import ROOT, ask, run, tracks, write_csv
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 DOCUMENTS = sorted(assets.shipped("contracts").glob("*.odcs.yaml"))
@@ -50,6 +51,34 @@ def test_a_document_that_cannot_be_read_is_an_error(tmp_path: Path, content: byt
         path.write_bytes(content)
     with pytest.raises(ConfigurationError, match=f"{re.escape(str(path))} cannot be read"):
         contracts.read(path)
+
+
+def spoil(shipped: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = shipped / "contracts/source_tracks.odcs.yaml"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(document["schema"][0])
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda table: table["properties"].pop(0), "do not fit each other"),
+        (lambda table: table.update(quality=[]), "has no check quarantined_percent"),
+        (lambda table: table["quality"][0].update(query="SELECT nothing FROM delivery"), "do not fit each other"),
+        (lambda table: table["properties"].append(table["properties"][0]), "is there more than once"),
+        (lambda table: table["properties"][1].update(logicalTypeOptions={"pattern": "("}), "no regular expression"),
+        (lambda table: table["properties"][1].update(physicalType="VARCHAR); --"), "physicalType"),
+        (lambda table: table.update(properties=[]), "properties"),
+    ],
+)
+def test_a_contract_that_was_changed_wrongly_is_a_configuration_error(
+    shipped: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    source = write_csv(tmp_path / "s.csv", tracks(3))
+    spoil(shipped, change)
+    result = run("validate", source)
+    assert (result.code, said in result.error) == (78, True), result.err
 
 
 def test_comments_and_columns_of_the_warehouse_are_the_contracts(scored: Path) -> None:

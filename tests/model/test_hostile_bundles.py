@@ -96,3 +96,17 @@ def test_a_card_cannot_move_the_cursor(tmp_path: Path) -> None:
     shown = run("models", "show", folder)
     assert (shown.code, "\x1b" in shown.out, "\x07" in shown.out) == (0, False, False)
     assert shown.out.splitlines()[0] == "# Card"
+
+
+@pytest.mark.parametrize("metrics", [{}, {"artist_disjoint": []}, {"artist_disjoint": {"macro_auroc": {"mean": None}}}])
+def test_a_bundle_whose_metrics_are_missing_is_broken_and_listed(tmp_path: Path, metrics: dict[str, Any]) -> None:
+    forged(tmp_path / "shelf" / "b", lambda manifest: manifest.update(metrics=metrics))
+    assert run("models", "verify", "b", "--bundles", tmp_path / "shelf").code == 78
+    listed = run("models", "list", "--bundles", tmp_path / "shelf")
+    assert (listed.code, "has no mean of macro_auroc" in listed.out) == (0, True)
+
+
+def test_a_card_that_is_not_text(tmp_path: Path) -> None:
+    forged(tmp_path / "shelf" / "b", card_md=b"\xff\xfe")
+    result = run("models", "show", "b", "--bundles", tmp_path / "shelf")
+    assert (result.code, "card.md is not UTF-8 text" in result.error) == (78, True)

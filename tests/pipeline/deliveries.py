@@ -31,6 +31,7 @@ class Model:
     settled: dict[str, dict[str, Known]] = field(default_factory=dict)
     settled_since: dict[tuple[str, str], date] = field(default_factory=dict)
     horizon: date = date.min
+    has_published: bool = False
     clock: count[int] = field(default_factory=count)
 
     def copy(self) -> Model:
@@ -63,6 +64,7 @@ class Model:
         self, job: str, day: date, kind: str, rows: dict[str, dict[str, str]], held_back: set[str]
     ) -> None:  # fmt: skip
         """Replace what the job delivered for the date."""
+        self.has_published = True
         self.deliveries[job, day] = Delivery(kind, next(self.clock), rows, held_back)
         self.predictions[job, day] = self._predicted(day, rows)
 
@@ -70,6 +72,10 @@ class Model:
         """Add corrected rows to what the job delivered for the date."""
         self.deliveries[job, day].rows |= rows
         self.predictions[job, day] |= self._predicted(day, rows)
+
+    def retract(self, job: str, day: date) -> None:
+        """Take back what the job delivered for the date."""
+        del self.deliveries[job, day], self.predictions[job, day]
 
     def _predicted(self, day: date, rows: dict[str, dict[str, str]]) -> dict[str, int]:
         artists = [row["artist_name"] for _, _, row in self.known(day).values()]

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import genrepipe
 from genrepipe.core.errors import GenrepipeError, WarehouseUnusable
-from genrepipe.pipeline import labels, quarantine, replay, rollback
+from genrepipe.pipeline import labels, quarantine, replay, retract, rollback
 from tests.pipeline.deliveries import Model
 from tests.support import ask, run, score, track, tracks, write_csv
 from tests.torture.torture import build
@@ -125,6 +125,47 @@ def test_a_snapshot_that_lacks_a_great_part_is_refused(tmp_path: Path) -> None:
     assert len(ask(warehouse, "FROM tracks")) == 10
     assert run(*words, "--limit", "withdrawn_percent=50").code == 0
     assert len(ask(warehouse, "FROM tracks")) == 5
+
+
+def test_a_delivery_is_taken_back(tmp_path: Path) -> None:
+    warehouse, fresh = tmp_path / "w.duckdb", tmp_path / "fresh.duckdb"
+    good = write_csv(tmp_path / "good.csv", tracks(4))
+    wrong = write_csv(tmp_path / "wrong.csv", [*tracks(3, artist_name="Nobody"), track(9), track(10, energy="7")])
+    limits = ("--limit", "quarantined_percent=50", "--limit", "volume_drop_percent=100")
+    for target in (warehouse, fresh):
+        score(good, target, "2026-11-19")
+    score(wrong, warehouse, "2026-11-20", *limits)
+    done = run("retract", "--run-date", "2026-11-20", "--warehouse", warehouse)
+    assert (done.code, done.out.strip()) == (0, "retracted: 2026-11-20 of job score, 4 predictions")
+    assert content(warehouse) == content(fresh)
+    assert ask(warehouse, "FROM quarantine") == []
+    assert [row["status"] for row in ask(warehouse, "FROM runs ORDER BY started_at")] == [
+        "published",
+        "retracted",
+        "published",
+    ]
+    assert score(wrong, warehouse, "2026-11-20", *limits)["status"] == "published"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("2026-11-19",), "was published by jobs a, b. Name one with --job"),
+        (("2026-11-18", "--job", "a"), "has no published run of job a"),
+        (("2026-11-19", "--job", "c"), "Jobs that published it: a, b"),
+        (("2026-11-10", "--job", "a"), "keep_days has settled 2026-11-10 of job a"),
+        (("20261119",), "is not a date"),
+    ],
+)
+def test_what_cannot_be_taken_back_says_why(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    warehouse = tmp_path / "w.duckdb"
+    source = write_csv(tmp_path / "one.csv", tracks(3))
+    score(source, warehouse, "2026-11-10", "--name", "a")
+    score(source, warehouse, "2026-11-19", "--name", "a", "--keep-days", 3)
+    score(source, warehouse, "2026-11-19", "--name", "b")
+    refused = run("retract", "--run-date", *words, "--warehouse", warehouse)
+    assert refused.code == 64
+    assert says in refused.err
 
 
 def test_labels_wait_for_tracks_that_are_still_to_come(tmp_path: Path) -> None:
@@ -293,6 +334,16 @@ class Deliveries(RuleBasedStateMachine):
         self.now.replay(job, day, rows)
 
     @precondition(lambda self: self.now.deliveries)
+    @rule(data=st.data())
+    def take_back(self, data: st.DataObject) -> None:
+        """A delivery is as if it had never come."""
+        job, day = data.draw(st.sampled_from(sorted(self.now.deliveries)))
+        result = retract.retract(self.warehouse, day.isoformat(), job)
+        assert result.predictions == len(self.now.predictions[job, day])
+        self.before = self.now.copy()
+        self.now.retract(job, day)
+
+    @precondition(lambda self: self.now.deliveries)
     @rule(taken=st.dictionaries(NUMBERS, st.sampled_from(["Blues", "Country"]), min_size=1, max_size=3))
     def take_labels(self, taken: dict[int, str]) -> None:
         """Labels that come later."""
@@ -307,7 +358,7 @@ class Deliveries(RuleBasedStateMachine):
     def go_back(self) -> None:
         """One step, or forward again."""
         assert self.before is not None
-        if not self.before.deliveries:
+        if not self.before.has_published:
             with pytest.raises(WarehouseUnusable):
                 rollback.rollback(self.warehouse)
             return

@@ -17,6 +17,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -167,6 +168,11 @@ static int before(void) {
         errno = is("EIO") ? EIO : ENOSPC;
         return 1;
     }
+    if (strncmp(fault, "errno-", 6) == 0) {
+        atomic_store(&shared->made, 1);
+        errno = atoi(fault + 6);
+        return 1;
+    }
     return 0;
 }
 
@@ -248,6 +254,15 @@ ssize_t pread64(int fd, void *data, size_t size, off64_t offset) { return pread(
 int fsync(int fd) { BY_DESCRIPTOR("fsync", fd, REAL(fsync)(fd), "sync", 0); }
 int fdatasync(int fd) { BY_DESCRIPTOR("fdatasync", fd, REAL(fdatasync)(fd), "sync", 0); }
 int ftruncate(int fd, off_t size) { BY_DESCRIPTOR("ftruncate", fd, REAL(ftruncate)(fd, size), "truncate", size); }
+
+/* A file system without locks: every flock in the folder fails. */
+int flock(int fd, int operation) {
+    char path[4096];
+    if (!counts_descriptor(fd, path, sizeof path) || strncmp(fault, "flock-", 6) != 0) return REAL(flock)(fd, operation);
+    errno = atoi(fault + 6);
+    return -1;
+}
+
 int ftruncate64(int fd, off64_t size) { return ftruncate(fd, size); }
 int fallocate(int fd, int mode, off_t offset, off_t size) {
     UNSEEN(int, -1, EOPNOTSUPP, "fallocate", fd, REAL(fallocate)(fd, mode, offset, size));

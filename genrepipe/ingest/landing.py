@@ -36,7 +36,7 @@ def fingerprint(database: Database, source: Source) -> str:
     contents = []
     for part in source.parts:
         if part.kind == "table":
-            with reader.attached(database, part) as table:
+            with reader.opened(database, part) as table:
                 content = database.rows(
                     f"SELECT count(*), sum(hash(t)), bit_xor(hash(t)) FROM {table} AS t", reading=part
                 )

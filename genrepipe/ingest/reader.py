@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from genrepipe.core.errors import SourceShapeError, StorageError, UsageError
+from genrepipe.core.errors import SourceShapeError, StorageError
 from genrepipe.core.quoting import identifier, literal
 from genrepipe.ingest import files, sources
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.connection import Database
 
 ALIAS = "genrepipe_source"  # of a source's database; that of a warehouse is its file's name
+COPY = "genrepipe_view"  # what a view of such a database says
 MAX_LINE_BYTES = 2_000_000
 HEADER_LINES = 100  # among which the header is, after blank ones
 COMPRESSION = {"": "none", ".gz": "gzip", ".zst": "zstd"}  # in DuckDB's words
@@ -56,7 +57,7 @@ def read(
     if part.kind == "csv":
         files.check_complete(part.path, part.name)
     bytes_are_text = part.kind == "csv" and source.encoding != "utf-16"
-    with attached(database, part) as table:
+    with opened(database, part) as table:
         names, skipped = header(database, part, source, table)
         if not any(name.strip() for name in names):
             if part.path.stat().st_size == 0:
@@ -101,33 +102,33 @@ def readable(part: Part, scratch: Path, *, rewrite: bool) -> Iterator[Part]:
         yield replace(part, path=Path(copy.name))
 
 
-class attached:  # noqa: N801  used as a context manager
-    """Attach the database of a table part, read-only, for as long as it is read."""
+@contextmanager
+def opened(database: Database, part: Part) -> Iterator[str]:
+    """Yield the name by which a table part is read, as long as its database is open.
 
-    def __init__(self, database: Database, part: Part) -> None:
-        self.database, self.part = database, part
-        # The warehouse's own tables can be a source too; a file cannot be attached to itself.
-        own = database.shown_as is not None and part.kind == "table" and _same(part.path, database.shown_as)
-        self.attach = part.kind == "table" and not own
-
-    def __enter__(self) -> str:
-        if self.attach:
-            statement = f"ATTACH {literal(str(self.part.path))} AS {ALIAS} (READ_ONLY)"
-            self.database.execute(statement, reading=self.part)
-            view = self.part.table.rpartition(".")[2].lower()
-            if self.database.value(
-                f"SELECT count(*) FROM duckdb_views() WHERE database_name = '{ALIAS}' AND lower(view_name) = ?", [view]
-            ):
-                self.__exit__()
-                raise UsageError(
-                    f"{self.part.name} is a view, and a view of another's may read any file here", "Name a table"
-                )
-        names = [identifier(name) for name in self.part.table.split(".")]
-        return ".".join(([ALIAS] if self.attach else []) + names)
-
-    def __exit__(self, *_: object) -> None:
-        if self.attach:
-            self.database.execute(f"DETACH {ALIAS}")
+    A table of another file is read where it is. A view of one may name any file here, so what it says is copied by a
+    connection that can reach no other; text suffices, as all of a source is read as text.
+    """
+    name = ".".join(identifier(each) for each in part.table.split("."))
+    if part.kind != "table" or (database.shown_as is not None and _same(part.path, database.shown_as)):
+        yield name  # the warehouse's own tables can be a source too; a file cannot be attached to itself
+        return
+    database.execute(f"ATTACH {literal(str(part.path))} AS {ALIAS} (READ_ONLY)", reading=part)
+    try:
+        is_table = database.value(
+            "SELECT count(*) FROM duckdb_tables() WHERE database_name = ? AND table_name = ? AND schema_name = ?",
+            [ALIAS, *reversed(["main", *part.table.split(".")][-2:])],
+        )
+        if is_table:
+            yield f"{ALIAS}.{name}"
+    finally:
+        database.execute(f"DETACH {ALIAS}")
+    if not is_table:
+        database.copy_from(part.path, f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {name}", COPY, reading=part)
+        try:
+            yield COPY
+        finally:
+            database.execute(f"DROP TABLE {COPY}")
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -88,6 +88,7 @@ class Database:
             # just deleted were still there.
             "disabled_optimizers": "in_clause,row_group_pruner",
         }
+        self._limits = dict(config)
         if path is None or not read_only:
             config["storage_compatibility_version"] = STORAGE_VERSION
         # Beside the file, so that what a killed run leaves is found; DuckDB makes it when it needs it.
@@ -143,6 +144,16 @@ class Database:
         names = ", ".join(identifier(name) for name in row)
         marks = ", ".join("?" for _ in row)
         self.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+
+    def copy_from(self, path: Path, query: str, table: str, *, reading: NamedFile) -> None:
+        """Make a temporary table of a query on another DuckDB file, which can reach no file but that one."""
+        config = {**self._limits, "temp_directory": str(self.scratch), "enable_external_access": False}
+        with (
+            _translated_errors(self.shown_as, reading),
+            duckdb.connect(str(path), read_only=True, config=config) as other,
+        ):
+            rows = self._connection.from_arrow(_ArrowStream(other.sql(query)))
+            rows.query("batch", f"CREATE OR REPLACE TEMP TABLE {table} AS FROM batch")
 
     def create_macros(self) -> None:
         """Create the temporary macros that the SQL files share."""

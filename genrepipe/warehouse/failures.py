@@ -108,7 +108,7 @@ MEANINGS: dict[type[duckdb.Error], Meaning] = {
     duckdb.SyntaxException: _text(),
     duckdb.InvalidTypeException: _text(),
     duckdb.NotImplementedException: _ours(),
-    duckdb.PermissionException: _ours(),
+    duckdb.PermissionException: _ours(UsageError),
     duckdb.SequenceException: _ours(),
     duckdb.DependencyException: _ours(),
     duckdb.ConstraintException: _ours(),
@@ -195,6 +195,8 @@ def of_reading(error: duckdb.Error, file: NamedFile) -> GenrepipeError:
         return StorageError(f"Reading {file.name}: {text}", AGAIN)
     if number := system_errno(error):
         return StorageError(f"Reading {file.name}: {text}", REMEDIES[number])
+    if isinstance(error, duckdb.PermissionException):
+        return UsageError(f"{file.name} is a view that reads other files", "Make a table of it, and name that")
     if row.reading is StorageError or file.name.lower().endswith((".parquet", ".pq")):
         return StorageError(
             f"{file.name} cannot be read: {text}", "It may be cut short or still be written: deliver it again"

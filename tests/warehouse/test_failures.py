@@ -31,7 +31,7 @@ CODES = {
     "TransactionException": (70, 74, 64), "ConnectionException": (70, 74, 64), "ResourceInUseException": (75, 75, 75),
     "InternalException": (70, 65, 64), "InvalidInputException": (70, 65, 64), "CatalogException": (78, 66, 64),
     "BinderException": (78, 65, 64), "ParserException": (78, 65, 64), "SyntaxException": (78, 65, 64),
-    "InvalidTypeException": (78, 65, 64), "NotImplementedException": (70, 65, 64), "PermissionException": (70, 65, 64),
+    "InvalidTypeException": (78, 65, 64), "NotImplementedException": (70, 65, 64), "PermissionException": (70, 64, 64),
     "SequenceException": (70, 65, 64), "DependencyException": (70, 65, 64), "ConstraintException": (70, 65, 64),
     "ConversionException": (70, 65, 64), "OutOfRangeException": (70, 65, 64), "TypeMismatchException": (70, 65, 64),
     "Error": (70, 65, 64),

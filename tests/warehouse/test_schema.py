@@ -83,12 +83,14 @@ def test_any_name_of_a_warehouse_will_do(tmp_path: Path, name: str) -> None:
     with duckdb.connect(table) as connection:
         connection.execute(f"CREATE TABLE t AS FROM read_csv('{tmp_path}/t.csv', all_varchar = true)")
         connection.execute("CREATE VIEW v AS FROM read_csv('/etc/passwd')")
+        connection.execute("CREATE VIEW İ AS FROM t WHERE instance_id::INT < 4")
     score(f"{table}::t", warehouse)
     score(f"{table}::t", warehouse, NEXT)
     assert run("rollback", "--warehouse", warehouse).code == 0
+    assert score(f"{table}::İ", warehouse, NEXT, "--limit", "volume_drop_percent=100")["received"] == 3
     view = run("score", f"{table}::v", "--warehouse", warehouse)
     assert view.code == 64
-    assert "is a view" in view.error
+    assert "is a view that reads other files. Make a table of it" in view.error
 
 
 def test_a_track_is_explained(scored: Path) -> None:

@@ -23,6 +23,7 @@ SETS = {
     "text": ["text"],
     "lineage": ["lineage"],
     "cloud": ["cloud"],
+    "signing": ["signing"],
     "train": ["train"],
 }
 

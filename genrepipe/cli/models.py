@@ -1,4 +1,4 @@
-"""models list, show, verify, promote and compare."""
+"""models list, show, verify, sign, promote and compare."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from genrepipe.cli import rendering
-from genrepipe.cli.options import BUNDLES, JOB, OUTPUT, WAREHOUSE, Group
+from genrepipe.cli.options import BUNDLE_KEY, BUNDLES, JOB, OUTPUT, WAREHOUSE, Group
 from genrepipe.cli.output import show
 
 
 @click.group(cls=Group)
 def models() -> None:
-    """List, show, verify, promote and compare the bundles that can score.
+    """List, show, verify, sign, promote and compare the bundles that can score.
 
     \b
     Example:
@@ -55,9 +55,10 @@ def models_show(model: str | None, bundles: Path | None) -> None:
 @models.command("verify")
 @click.argument("model", required=False)
 @BUNDLES
+@BUNDLE_KEY
 @OUTPUT
-def models_verify(model: str | None, bundles: Path | None, output: str) -> None:
-    """Check a bundle's hashes, and score its golden rows against their recorded answers.
+def models_verify(model: str | None, bundles: Path | None, bundle_key: Path | None, output: str) -> None:
+    """Check a bundle's hashes, its signature where a key is named, and score its golden rows against their recorded answers.
 
     \b
     Example:
@@ -65,7 +66,27 @@ def models_verify(model: str | None, bundles: Path | None, output: str) -> None:
     """
     from genrepipe.pipeline.models import verify_model
 
-    show(verify_model(model, bundles), output, rendering.verified_model_text)
+    show(verify_model(model, bundles, bundle_key), output, rendering.verified_model_text)
+
+
+@models.command("sign")
+@click.argument("model", required=False)
+@click.option(
+    "--key", type=click.Path(readable=False, path_type=Path), required=True,
+    help="The private key: a PEM file, an elliptic curve.",
+)  # fmt: skip
+@BUNDLES
+@OUTPUT
+def models_sign(model: str | None, key: Path, bundles: Path | None, output: str) -> None:
+    """Sign a bundle, for --bundle-key. Needs: pip install 'genrepipe[signing]'.
+
+    \b
+    Example:
+        genrepipe models sign bundles/all-features --key private.pem
+    """
+    from genrepipe.pipeline.models import sign_model
+
+    show(sign_model(model, bundles, key), output, rendering.signed_text)
 
 
 @models.command("promote")
@@ -74,8 +95,9 @@ def models_verify(model: str | None, bundles: Path | None, output: str) -> None:
     "--bundles", type=click.Path(readable=False, path_type=Path), required=True, envvar="GENREPIPE_BUNDLES",
     help="Your own folder of bundles, which holds the champion's name too.",
 )  # fmt: skip
+@BUNDLE_KEY
 @OUTPUT
-def models_promote(model: str, bundles: Path, output: str) -> None:
+def models_promote(model: str, bundles: Path, bundle_key: Path | None, output: str) -> None:
     """Make MODEL the champion of your own folder: the bundle that a job uses when it names none.
 
     \b
@@ -84,7 +106,7 @@ def models_promote(model: str, bundles: Path, output: str) -> None:
     """
     from genrepipe.pipeline.models import promote
 
-    show(promote(model, bundles), output, rendering.promoted_text)
+    show(promote(model, bundles, bundle_key), output, rendering.promoted_text)
 
 
 @models.command("compare")

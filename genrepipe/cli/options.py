@@ -35,6 +35,10 @@ BUNDLES = click.option(
     "--bundles", type=click.Path(readable=False, path_type=Path), envvar="GENREPIPE_BUNDLES",
     help="Your own folder of bundles, which comes before those that ship.",
 )  # fmt: skip
+BUNDLE_KEY = click.option(
+    "--bundle-key", type=click.Path(readable=False, path_type=Path), envvar="GENREPIPE_BUNDLE_KEY",
+    help="Take bundles alone that are signed with the key of this public one, a PEM file.",
+)  # fmt: skip
 FROM = click.option("--from", "first", help="Fill in every run date from this one, YYYY-MM-DD.")
 TO = click.option("--to", "last", help="The last run date to fill in.")
 JOB = click.option("--job", help="Of this job alone; without it, of any.")

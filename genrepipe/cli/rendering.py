@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         RetractResult,
         RollbackResult,
         ScoreResult,
+        SignResult,
         ValidateResult,
         VerifiedModel,
         VerifyResult,
@@ -93,6 +94,11 @@ def rollback_text(result: RollbackResult) -> str:
 def missing_text(result: MissingResult) -> str:
     """List the dates, one a line, for shells."""
     return "\n".join(result.missing) or f"none of {result.dates} dates is missing"
+
+
+def signed_text(result: SignResult) -> str:
+    """Say where the signature is."""
+    return f"signed: {printable(result.model)} {printable(result.version)}, {result.signature}"
 
 
 def retracted_text(result: RetractResult) -> str:

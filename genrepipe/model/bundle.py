@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from genrepipe import contracts
 from genrepipe.core import assets, files
 from genrepipe.core.errors import BundleBroken, ConfigurationError, StorageError, UnknownModel, nearest
-from genrepipe.model import features
+from genrepipe.model import features, signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,7 +177,7 @@ def champion(bundles: Path | None = None) -> str:
     return name
 
 
-def promote(model: str, bundles: Path) -> tuple[str, str]:
+def promote(model: str, bundles: Path, key: Path | None = None) -> tuple[str, str]:
     """Make a bundle the champion of a folder of bundles, and return the names of the one before and of this one.
 
     Raises
@@ -189,7 +189,7 @@ def promote(model: str, bundles: Path) -> tuple[str, str]:
     StorageError
         The folder cannot be written.
     """
-    bundle = load(model, bundles)
+    bundle = load(model, bundles, key)
     if not bundle.manifest.audit:
         raise BundleBroken(f"{bundle.folder} has no audit", "Train it again: training looks for leaks")
     failed = [str(gate.get("gate")) for gate in bundle.manifest.audit if not gate.get("passed")]
@@ -227,15 +227,17 @@ def find(model: str | None, bundles: Path | None = None) -> Path:
     )
 
 
-def load(model: str | None = None, bundles: Path | None = None) -> Bundle:
-    """Find a bundle and verify its files against its manifest; ``bundles`` is a folder of bundles that comes first.
+def load(model: str | None = None, bundles: Path | None = None, key: Path | None = None) -> Bundle:
+    """Find a bundle and verify its files against its manifest, and that against its signature where there is a ``key``.
+
+    ``bundles`` is a folder of bundles that comes first, ``key`` the public key of who may sign them.
 
     Raises
     ------
     UnknownModel
         There is no such bundle.
     BundleBroken
-        The manifest cannot be read, is of another format, or a file is missing or changed.
+        The manifest cannot be read, is of another format, or a file is missing or changed; it is not signed with the key.
     """
     folder = find(model, bundles)
     path = folder / MANIFEST
@@ -250,6 +252,8 @@ def load(model: str | None = None, bundles: Path | None = None) -> Bundle:
         raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", RESTORE) from error
     if manifest.format != FORMAT or not set(FILES) <= set(manifest.files) <= {*FILES, *OPTIONAL}:
         raise BundleBroken(f"{path} is of a format that this version does not know", "Train it again with this version")
+    if key is not None:
+        signature.verify(folder, text, key)
     contents = {}
     for name, expected in manifest.files.items():
         if not (folder / name).is_file():
@@ -260,7 +264,7 @@ def load(model: str | None = None, bundles: Path | None = None) -> Bundle:
             raise StorageError(f"{folder / name} cannot be read: {error.strerror}", "Check its permissions") from error
         if hashlib.sha256(contents[name]).hexdigest() != expected:
             raise BundleBroken(f"{folder}: {name} is not the file that was trained (its sha256 differs)", RESTORE)
-    strangers = {entry.name for entry in folder.iterdir()} - {MANIFEST, *manifest.files}
+    strangers = {entry.name for entry in folder.iterdir()} - {MANIFEST, signature.SIGNATURE, *manifest.files}
     if strangers:
         raise BundleBroken(
             f"{folder} holds files that its manifest does not name: {', '.join(sorted(strangers))}", RESTORE
@@ -298,7 +302,7 @@ def save(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str, Any]) 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         present = {entry.name for entry in folder.iterdir()}
-        if present - {MANIFEST, *FILES, *OPTIONAL}:
+        if present - {MANIFEST, signature.SIGNATURE, *FILES, *OPTIONAL}:
             raise StorageError(f"{folder} holds other files", "Name an empty or new folder")
         for name in (MANIFEST, *present):
             (folder / name).unlink(missing_ok=True)

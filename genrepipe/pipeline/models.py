@@ -1,4 +1,4 @@
-"""Bundles as a user meets them: list, verify, promote."""
+"""Bundles as a user meets them: list, verify, sign, promote."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from genrepipe.core import signals
 from genrepipe.core.errors import BundleBroken
 from genrepipe.model import bundle as bundles
+from genrepipe.model import signature
 from genrepipe.model.scorer import Scorer
-from genrepipe.pipeline.results import BrokenModel, ModelList, ModelSummary, PromoteResult, VerifiedModel
+from genrepipe.pipeline.results import BrokenModel, ModelList, ModelSummary, PromoteResult, SignResult, VerifiedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,15 +38,15 @@ def card(model: str | None, folder: Path | None) -> str:
         raise BundleBroken(f"{bundle.folder / bundles.CARD} is not UTF-8 text", bundles.RESTORE) from error
 
 
-def verify_model(model: str | None, folder: Path | None) -> VerifiedModel:
-    """Check a bundle's hashes, and score its golden rows against their recorded answers.
+def verify_model(model: str | None, folder: Path | None, key: Path | None = None) -> VerifiedModel:
+    """Check a bundle's hashes, its signature where there is a ``key``, and its golden rows against their recorded answers.
 
     Raises
     ------
     BundleBroken
-        A file is not what the manifest says, or a golden row differs by more than the tolerance.
+        A file is not what the manifest says, it is not signed with the key, or a golden row differs by more than the tolerance.
     """
-    bundle = bundles.load(model, folder)
+    bundle = bundles.load(model, folder, key)
     difference, manifest = Scorer(bundle).golden_difference, bundle.manifest
     summary = _summary(bundle, manifest.name, champion=manifest.name == bundles.champion(folder))
     return VerifiedModel(
@@ -53,19 +54,36 @@ def verify_model(model: str | None, folder: Path | None) -> VerifiedModel:
     )
 
 
-def promote(model: str, folder: Path) -> PromoteResult:
+def sign_model(model: str | None, folder: Path | None, key: Path) -> SignResult:
+    """Sign a bundle with a private key (PEM, an elliptic curve), and write the signature beside its manifest.
+
+    Raises
+    ------
+    BundleBroken
+        Its files are not what its manifest says.
+    ConfigurationError
+        The key is no private key, or the extra is not installed.
+    StorageError
+        The key cannot be read, or the signature cannot be written.
+    """
+    bundle = bundles.load(model, folder)
+    return SignResult(bundle.manifest.name, bundle.manifest.version, str(signature.sign(bundle.folder, key)))
+
+
+def promote(model: str, folder: Path, key: Path | None = None) -> PromoteResult:
     """Make a bundle the champion of your own folder: the bundle that a job uses when it names none.
 
     Raises
     ------
     BundleBroken
-        Its files are not what its manifest says, its golden rows do not reproduce, or a gate of its audit failed.
+        Its files are not what its manifest says, it is not signed with the key, its golden rows do not reproduce, or a gate
+        of its audit failed.
     StorageError
         The folder cannot be written.
     """
-    Scorer(bundles.load(model, folder))
+    Scorer(bundles.load(model, folder, key))
     with signals.deferred():  # a signal is too late once the name is being written
-        before, champion = bundles.promote(model, folder)
+        before, champion = bundles.promote(model, folder, key)
     return PromoteResult(before, champion, str(folder))
 
 

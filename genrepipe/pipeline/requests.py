@@ -80,6 +80,9 @@ class ScoreRequest(Request):
     run_date: Text | None = Field(None, description="The business date, YYYY-MM-DD; without it, today in UTC.")
     model: Text | None = Field(None, description="A bundle's name or folder; without it, the champion.")
     bundles: Path | None = Field(None, description="Your own folder of bundles, which comes before those that ship.")
+    bundle_key: Path | None = Field(
+        None, description="Score with bundles alone that are signed with the key of this public one, a PEM file."
+    )
     shadow: Text | None = Field(None, description="Score a second bundle too, into shadow_predictions.")
     limits: Annotated[dict[str, float], Flag("--limit", "CHECK=NUMBER", repeated=True)] = Field(
         default_factory=dict, description="Set the limit of a check: --limit flipped_percent=30."

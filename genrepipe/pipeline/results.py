@@ -221,6 +221,16 @@ class ExportResult(Result):
 
 
 @dataclass(frozen=True)
+class SignResult(Result):
+    """A bundle that was signed."""
+
+    model: str
+    version: str
+    signature: str
+    status: str = "signed"
+
+
+@dataclass(frozen=True)
 class PromoteResult(Result):
     """The champion of a folder of bundles, before and now."""
 

@@ -64,19 +64,19 @@ class Models:
 
     @classmethod
     def load(cls, request: ScoreRequest, plan: Plan) -> Models:
-        """Load and verify the bundles of a request: their hashes, and their golden rows.
+        """Load and verify the bundles of a request: their hashes, signatures where there is a key, and golden rows.
 
         Raises
         ------
         ConfigurationError
             There is no such bundle, one is broken, or it needs an extra.
         """
-        shadow = _load(request.shadow, request.bundles, plan) if request.shadow else None
-        return cls(*_load(request.model, request.bundles, plan), shadow)
+        shadow = _load(request.shadow, request, plan) if request.shadow else None
+        return cls(*_load(request.model, request, plan), shadow)
 
 
-def _load(model: str | None, folder: Path | None, plan: Plan) -> tuple[Bundle, Scorer]:
-    bundle = bundles.load(model, folder)
+def _load(model: str | None, request: ScoreRequest, plan: Plan) -> tuple[Bundle, Scorer]:
+    bundle = bundles.load(model, request.bundles, request.bundle_key)
     features.prepare(bundle.manifest.inputs)
     return bundle, Scorer(bundle, plan.threads)
 

@@ -1,4 +1,6 @@
-"""The fault matrix: each stage of a run × each fault, by real processes, signals and file systems. ``make faults`` prints it.
+"""What may happen around a run, at each of its stages, by real processes and file systems. ``make faults`` prints the table.
+
+Faults of its own file operations, kills and signals among them, are those of ``make torture``.
 
 A run over a warehouse that holds an older date is frozen where it says that a stage begins; the fault is made; the run
 goes on. Then the old generation is looked at, the same run is made again without the fault, and the ledger is read.
@@ -10,7 +12,6 @@ import json
 import os
 import resource
 import shutil
-import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module", autouse=True)
 def printed() -> Iterator[None]:
-    """Print the matrix at the end."""
+    """Print the table at the end."""
     yield
     head = "| stage | fault | exit code | old generation | ledger | next run | files beside |\n|---|---|---|---|---|---|---|"
     print("\n".join(["", head, *TABLE, f"{len(TABLE)} cells"]))
@@ -96,30 +97,6 @@ def warehouse(tmp_path: Path) -> Path:
 
 def command(source: Path, warehouse: Path, *more: object) -> tuple[object, ...]:
     return ("score", source, "--warehouse", warehouse, "--run-date", DAY, *more)
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_kill(warehouse: Path, source: Path, stage: str) -> None:
-    with run_until(stage, *command(source, warehouse)) as process:
-        process.kill()
-        process.wait()
-    look(stage, "kill -9", -process.returncode + 128, warehouse, source, {137}, statuses={"no line"} if stage == "bundle" else {"no line", "killed"} if stage == "lock" else {"killed"})  # fmt: skip
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_terminate(warehouse: Path, source: Path, stage: str) -> None:
-    with run_until(stage, *command(source, warehouse)) as process:
-        process.send_signal(signal.SIGTERM)
-        code, err = go_on(process)
-    statuses = (
-        {"no line"}
-        if stage in {"bundle", "lock"}
-        else {"interrupted"}
-        if stage != "publishing"
-        else {"interrupted", "published"}
-    )
-    assert "Traceback" not in err
-    look(stage, "SIGTERM", code, warehouse, source, {143, 0} if stage == "publishing" else {143}, statuses=statuses)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -8,19 +8,20 @@ wins over the environment, which wins over the file.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from genrepipe.core import assets, yamltext
 from genrepipe.core.errors import ConfigurationError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
 PREFIX = "GENREPIPE_"
 MAX_KEEP_DAYS = 36_500  # a century
@@ -45,6 +46,15 @@ def _as_text(value: object) -> object:
     return value if value is None or isinstance(value, dict | list) else str(value)
 
 
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str | Path):
+        yield str(value)
+    elif isinstance(value, Mapping):
+        yield from (text for pair in value.items() for each in pair for text in _texts_in(each))
+    elif isinstance(value, list | tuple):
+        yield from (text for each in value for text in _texts_in(each))
+
+
 Text = Annotated[str, BeforeValidator(_as_text)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_as_list)]
 Pairs = Annotated[dict[str, str], Flag("--map", "OURS=THEIRS", repeated=True)]
@@ -63,6 +73,14 @@ class Request(BaseModel):
     map: Pairs = Field(
         default_factory=dict, description='Read a contract column from another one: --map artist_name="Artist Name".'
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_without_zeros(cls, value: object) -> object:
+        if any("\0" in text for text in _texts_in(value)):
+            msg = "it holds a NUL character, which no name has"
+            raise ValueError(msg)
+        return value
 
 
 class ScoreRequest(Request):

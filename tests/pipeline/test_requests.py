@@ -62,6 +62,11 @@ def test_flag_wins_over_environment_over_file(tmp_path: Path) -> None:
         ({"job": "scare"}, {}, "job is 'scare'"),
         ({"source": "{a: 1}"}, {}, "source"),
         ({"map": "[1]"}, {}, "map"),
+        *(
+            ({key: '"a\\0b"'}, {}, "it holds a NUL character")
+            for key in ("source", "warehouse", "metrics_file", "ping_start")
+        ),
+        ({"map": '{energy: "\\0"}'}, {}, "it holds a NUL character"),
     ],
 )
 def test_a_wrong_key_is_named(tmp_path: Path, keys: dict[str, str], flags: dict[str, str], said: str) -> None:
@@ -176,7 +181,7 @@ def test_a_flag_without_a_value_is_a_mistake(words: tuple[str, ...]) -> None:
 
 VALUES: dict[str, Any] = {
     "source": "other.csv", "encoding": "latin-1", "map": {"energy": "Energy"}, "name": "other", "warehouse": "o.duckdb",
-    "run_date": "2026-11-19", "model": "all-features", "bundles": "folder", "shadow": "lda-3d",
+    "run_date": "2026-11-19", "model": "all-features", "bundles": "folder", "bundle_key": "k.pem", "shadow": "lda-3d",
     "limits": {"flipped_percent": 3.0}, "delivery": "snapshot", "keep_days": 7, "force": True, "dry_run": True, "metrics_file": "m.prom",
     "lineage_file": "l.json", "result_file": "r.json", "ping_start": "http://a/s", "ping_success": "http://a/o",
     "ping_failure": "http://a/f",

@@ -190,7 +190,7 @@ def job_of(database: Database, run_date: date, ids: set[str], exported: Path) ->
     strangers = sorted(ids - {each for each, _ in rows})
     if strangers:
         raise UsageError(
-            f"{exported}: {len(strangers)} of its rows are not in the quarantine of {run_date}, the first with {ID} {strangers[:1]}",
+            f"{exported}: {len(strangers)} of its rows are not in the quarantine of {run_date}, the first with {ID} {strangers[0][:40]!r}",
             "Name the --run-date of the export, and leave that column as it is",
         )
     jobs = sorted({str(job) for _, job in rows})

@@ -9,7 +9,9 @@ import signal
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGXCPU):
     signal.signal(_number, lambda number, _: os._exit(130 if number == signal.SIGINT else 143))
 
+import codecs
 import contextlib
+import io
 import itertools
 import json
 import sys
@@ -69,6 +71,7 @@ def _end_with_parent() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command, and return its exit code; a failure is one line on stderr."""
     OUTCOME.clear()
+    _write_any_character()
     try:
         threads = resources.plan().threads
         resources.limit_threads(threads)
@@ -84,6 +87,16 @@ def run(arguments: list[str]) -> int:
     if OUTCOME.shown:
         _write_result({**OUTCOME.shown, "exit_code": code}, arguments)
     return code
+
+
+def _write_any_character() -> None:
+    """Let every name be printed: files and pipes get UTF-8, and a terminal that knows fewer characters a mark for the others."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and codecs.lookup(stream.encoding).name != "utf-8":
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8")
 
 
 def _leave(code: int) -> NoReturn:

@@ -21,7 +21,7 @@ OUTPUT = click.option(
 SOURCE = click.argument("source", nargs=-1, required=True)
 ENCODING = click.option(
     "--encoding", default="utf-8", show_default=True, envvar="GENREPIPE_ENCODING",
-    help="Encoding of CSV files: utf-8, latin-1 or utf-16.",
+    help="Encoding of CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's.",
 )  # fmt: skip
 MAP = click.option(
     "--map", "mapping", multiple=True, metavar="OURS=THEIRS",

@@ -176,9 +176,12 @@ def labels(source: tuple[str, ...], warehouse: Path, encoding: str, mapping: tup
     Example:
         genrepipe labels labels.csv --warehouse warehouse.duckdb
     """
+    from genrepipe.observers import watching
     from genrepipe.pipeline.labels import take_labels
 
-    show(take_labels(warehouse, source, encoding, pairs(mapping, "--map")), output, rendering.labels_text)
+    with watching() as reporter:
+        result = take_labels(warehouse, source, encoding, pairs(mapping, "--map"), reporter)
+    show(result, output, rendering.labels_text)
 
 
 @click.command()

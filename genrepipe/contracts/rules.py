@@ -16,7 +16,7 @@ class Rule:
     """One thing that a value must be."""
 
     column: str
-    kind: Literal["readable", "required", "minimum", "maximum", "minLength", "maxLength", "pattern", "oneOf"]
+    kind: Literal["readable", "exact", "required", "minimum", "maximum", "minLength", "maxLength", "pattern", "oneOf"]
     value: Any
     sentence: str
 
@@ -40,6 +40,8 @@ class Rule:
             case "readable":
                 # CASE, since it is the one conditional that leaves the slow branch to the rows that need it
                 return f"CASE WHEN {typed} IS NULL THEN NOT unreadable({received}) ELSE isfinite({typed}) END"
+            case "exact":
+                return f"NOT is_rounded({typed})"
             case "required":
                 return f"CASE WHEN {typed} IS NULL THEN unreadable({received}) ELSE true END"
             case "minimum":
@@ -64,6 +66,8 @@ def rules_of(column: Column) -> list[Rule]:
     rules: list[Rule] = []
     if column.logicalType == "number":
         rules.append(Rule(name, "readable", None, "must be a finite number"))
+    if column.primaryKey:
+        rules.append(Rule(name, "exact", None, "must not be a rounded number"))
     if column.required:
         rules.append(Rule(name, "required", True, "must not be missing"))
     if options.minimum is not None:
@@ -76,7 +80,7 @@ def rules_of(column: Column) -> list[Rule]:
         rules.append(Rule(name, "maxLength", options.maxLength, f"must have at most {options.maxLength} characters"))
     if options.pattern is not None:
         rules.append(Rule(name, "pattern", options.pattern, f"must match {options.pattern}"))
-    if column.valid_values is not None:
+    if column.valid_values is not None and not column.custom("isLabel"):
         listed = ", ".join(map(str, column.valid_values))
         rules.append(Rule(name, "oneOf", column.valid_values, f"must be one of {listed}"))
     return rules

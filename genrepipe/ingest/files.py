@@ -1,4 +1,4 @@
-"""The bytes of a CSV file, compressed or plain: whether they are complete, how lines end, which lines are blank."""
+"""The bytes of a text file, compressed or plain: whether they are complete, how many records they hold, which lines are blank."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import codecs
 import gzip
 import re
 import zlib
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
 import zstandard
 
 from genrepipe.core.errors import SourceShapeError, StorageError
@@ -21,11 +23,8 @@ MAX_UNPACKED_BYTES = 2**34  # of one compressed file; some hundred million track
 CHUNK = 1 << 20
 # At a time of a zstd file: a chunk of the densest blocks becomes 128 MB, and each frame that ends copies the rest of its chunk.
 PACKED_CHUNK = 1 << 12
-# A quoted cell, which begins where a cell begins, or a line end; by the delimiter.
-_RECORD_PARTS = {
-    delimiter: re.compile(rb'(?:(?<=[\n\r%s])|^)"(?:[^"]|"")*(?:"|$)|\r\n|\n|\r' % delimiter.encode())
-    for delimiter in (",", "\t")
-}
+GZIP_TRAILER = 8  # bytes
+LINE_FEED, RETURN = 10, 13
 
 
 def compression(path: Path) -> str:
@@ -51,7 +50,7 @@ def check_complete(path: Path, name: str) -> None:
         return
     try:
         size = 0
-        for chunk in _decompressed(path):
+        for chunk in decompressed(path):
             size += len(chunk)
             if size > MAX_UNPACKED_BYTES:
                 raise SourceShapeError(
@@ -66,7 +65,7 @@ def check_complete(path: Path, name: str) -> None:
         raise StorageError(f"{name} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
 
 
-def _decompressed(path: Path) -> Iterator[bytes]:
+def decompressed(path: Path) -> Iterator[bytes]:
     """Yield the content of a file, decompressed by the kind that its name says."""
     if compression(path) == ".zst":
         with path.open("rb") as file:
@@ -95,44 +94,55 @@ def _zstd_frames(file: BinaryIO) -> Iterator[bytes]:
         raise EOFError(msg)
 
 
-def blank_lines(path: Path, encoding: str = "utf-8", delimiter: str = ",") -> list[int]:
+def blank_lines(path: Path, delimiter: str = ",", quote: str = '"') -> list[int]:
     """Return the numbers, from 1, of the blank lines of a CSV file, which no reader takes for rows.
 
     A line is what a row is: a line break in a quoted cell ends none.
     """
-    if not _may_have_blank_lines(path, encoding):
+    if not _may_have_blank_lines(path):
         return []
-    blank: list[int] = []
-    line, kept = 1, b""
-    for chunk in chain(_utf8(path, encoding), [b""]):  # after the last chunk, what was kept is all that there is
+    return [number for number, is_blank in enumerate(_lines(path, delimiter, quote), 1) if is_blank]
+
+
+def count_lines(path: Path, delimiter: str = ",", quote: str = '"') -> int:
+    """Return how many lines of a CSV file are not blank; a line is what a row is, as for ``blank_lines``."""
+    return sum(not is_blank for is_blank in _lines(path, delimiter, quote))
+
+
+def _lines(path: Path, delimiter: str, quote: str) -> Iterator[bool]:
+    """Yield for each line whether it is blank."""
+    kept, parts = b"", _record_parts(delimiter, quote)
+    for chunk in chain(_without_mark(path), [b""]):  # after the last chunk, what was kept is all that there is
         text, start = kept + chunk, 0
-        for part in _RECORD_PARTS[delimiter].finditer(text):
+        for part in parts.finditer(text):
             if chunk and part.end() == len(text):
                 break  # it may go on in the next chunk
             if part[0].startswith(b'"'):
                 continue
-            if part.start() == start:
-                blank.append(line)
-            line, start = line + 1, part.end()
+            yield part.start() == start
+            start = part.end()
         kept = text[start:]
-    return blank
+    if kept:
+        yield False
 
 
-def _utf8(path: Path, encoding: str) -> Iterator[bytes]:
-    """Yield the text of a file in UTF-8, without a byte order mark; Latin-1 as it is, since its line ends and quotes are the same."""
-    if encoding != "utf-16":
-        chunks = _decompressed(path)
-        yield next(chunks, b"").removeprefix(codecs.BOM_UTF8)
-        yield from chunks
-        return
-    decode = codecs.getincrementaldecoder("utf-16")("replace").decode
-    for chunk in _decompressed(path):
-        yield decode(chunk).encode()
+@cache
+def _record_parts(delimiter: str, quote: str) -> re.Pattern[bytes]:
+    """Return the pattern of a quoted cell, which begins where a cell begins, or a line end."""
+    cell = rb'(?:(?<=[\n\r%s])|^)"(?:[^"]|"")*(?:"|$)|' % re.escape(delimiter.encode()) if quote else b""
+    return re.compile(cell + rb"\r\n|\n|\r")
 
 
-def _may_have_blank_lines(path: Path, encoding: str) -> bool:
+def _without_mark(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file, decompressed, without a byte order mark."""
+    chunks = decompressed(path)
+    yield next(chunks, b"").removeprefix(codecs.BOM_UTF8)
+    yield from chunks
+
+
+def _may_have_blank_lines(path: Path) -> bool:
     kept = b"\n"  # so that a first line counts
-    for chunk in _utf8(path, encoding):
+    for chunk in _without_mark(path):
         text = kept + chunk
         if any(mark in text for mark in (b"\n\n", b"\n\r", b"\r\r")):
             return True
@@ -140,27 +150,75 @@ def _may_have_blank_lines(path: Path, encoding: str) -> bool:
     return False
 
 
-def has_lone_returns(path: Path) -> bool:
-    """Return whether lines end in a carriage return alone, judged by the first 256 KiB."""
-    if compression(path) == ".zst":
-        return False
-    with gzip.open(path) if compression(path) == ".gz" else path.open("rb") as file:
-        return b"\r" in file.read(1 << 18).replace(b"\r\n", b"")
+def head(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file, decompressed.
+
+    Raises
+    ------
+    StorageError
+        It cannot be read.
+    """
+    found = b""
+    try:
+        for chunk in decompressed(path):
+            found += chunk
+            if len(found) >= size:
+                break
+    except OSError as error:
+        raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
+    return found[:size]
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Yield the content of a file, decompressed, in pieces that end where a line does."""
+    kept = b""
+    for chunk in decompressed(path):
+        lines, end, kept = (kept + chunk).rpartition(b"\n")
+        yield lines + end
+    yield kept
+
+
+def has_padding(path: Path, marks: bytes) -> bool:
+    """Return whether a file, or what is compressed in it, ends in one of the bytes ``marks``, or a gzip file in zeros."""
+    if not compression(path):
+        with path.open("rb") as file:
+            file.seek(-min(1, path.stat().st_size), 2)
+            return file.read() in [bytes([mark]) for mark in marks]
+    last = b""
+    for chunk in decompressed(path):
+        last = chunk[-1:] or last
+    with path.open("rb") as file:
+        file.seek(-min(GZIP_TRAILER + 1, path.stat().st_size), 2)
+        return last in [bytes([mark]) for mark in marks] or not file.read().strip(b"\0")
+
+
+def count_records(path: Path, quote: str) -> int:
+    """Return how many records a CSV file has, blank lines apart: counted without the reader, to be held against it.
+
+    A line break counts where the quotes before it are even in number, as RFC 4180 has them.
+    """
+    records, odd, begun = 0, False, b""  # ``begun`` has the first bytes of the line that a chunk ends in
+    for chunk in _without_mark(path):
+        data = np.frombuffer(chunk, dtype=np.uint8)
+        ended = data == LINE_FEED
+        if quote and len(data):
+            inside = np.logical_xor.accumulate(data == ord(quote)) ^ odd
+            ended &= ~inside
+            odd = bool(inside[-1])
+        ends = np.flatnonzero(ended)
+        if not len(ends):
+            begun = (begun + chunk[:2])[:2]
+            continue
+        starts, lengths = ends[:-1] + 1, np.diff(ends) - 1
+        blank = int(((lengths == 0) | ((lengths == 1) & (data[starts] == RETURN))).sum())
+        blank += begun + chunk[: ends[0]][:2] in {b"", b"\r"}
+        records += len(ends) - blank
+        begun = chunk[ends[-1] + 1 :][:2]
+    return records + (begun not in {b"", b"\r"})
 
 
 def ends_in_line_end(path: Path) -> bool:
-    """Return whether a file, of UTF-8 or UTF-16, ends in a line end."""
+    """Return whether a file ends in a line end."""
     with path.open("rb") as file:
-        file.seek(-min(2, path.stat().st_size), 2)
-        return file.read().rstrip(b"\0").endswith((b"\n", b"\r"))
-
-
-def with_line_feeds(path: Path, out: BinaryIO) -> None:
-    """Copy a CSV file, decompressed, with a line feed as the end of every line."""
-    kept = b""
-    with gzip.open(path) if compression(path) == ".gz" else path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            chunk = kept + chunk
-            kept = chunk[-1:] if chunk.endswith(b"\r") else b""  # its line feed may come with the next chunk
-            out.write(chunk[: len(chunk) - len(kept)].replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
-    out.write(kept.replace(b"\r", b"\n"))
+        file.seek(-min(1, path.stat().st_size), 2)
+        return file.read() in {b"\n", b"\r"}

@@ -43,7 +43,7 @@ def fingerprint(database: Database, source: Source) -> str:
                 contents.append(str(content))
         else:
             contents.append(sources.digest(part.path, part.name))
-    how = json.dumps([contents, source.encoding, dict(sorted(source.mapping.items()))])
+    how = json.dumps([contents, source.encoding, dict(sorted(source.mapping.items())), source.missing])
     return hashlib.sha256(how.encode()).hexdigest()
 
 
@@ -59,9 +59,15 @@ def land(steps: Steps, source: Source) -> Landing:
     StorageError
         A part cannot be read.
     """
+    steps.database.create_macros(source.missing)
     steps.declare("parts")
     steps.declare("unparsed")
     notes = [note for ordinal, part in enumerate(source.parts) for note in _land_part(steps, part, source, ordinal)]
+    if "landed" not in steps:
+        raise SourceShapeError(
+            f"{', '.join(part.name for part in source.parts)}: every part is empty",
+            "Check that the export was complete",
+        )
     steps.make("superseded", "accepted")
     return Landing(count(steps.database), notes)
 
@@ -99,7 +105,7 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[s
     database.execute(f"INSERT INTO parts VALUES ({ordinal}, {literal(part.name)})")
     before = int(database.value("SELECT count(*) FROM landed")) if "landed" in steps else 0
 
-    def insert(received: str) -> None:
+    def insert(received: str) -> int:
         with steps.bound("received", received, reading=part):
             steps.make("judged")
             rows = "SELECT NULL::BIGINT AS row_id, * FROM judged"
@@ -107,21 +113,24 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[s
                 database.execute(f"INSERT INTO landed {rows}", reading=part)
             else:
                 steps.bind("landed", rows, kind="table", reading=part)
+        return int(database.value("SELECT count(*) FROM landed")) - before
 
-    header, positions = reader.read(database, part, source, contracts.load("source_tracks").table, insert)
+    reading = reader.read(database, part, source, contracts.load("source_tracks").table, ordinal, insert)
+    if not reading.header:
+        return [f"{part.name}: {note}" for note in reading.notes]
     landed = int(database.value("SELECT count(*) FROM landed")) - before
-    rejected = reader.take_rejects(database, part, source, ordinal) if part.kind == "csv" else 0
-    _number_rows(database, ordinal, before, rejected)
+    _number_rows(database, ordinal, before, reading.rejected)
     if part.kind == "csv":
-        reader.refuse_cut(database, part, ordinal, landed + rejected)
         swallowed = (
             f"SELECT row_number_of(row_id) FROM landed WHERE part_of(row_id) = {ordinal} "
             f"AND list_contains(broken_rules, {literal(SWALLOWED)})"
         )
-        reader.refuse_swallowed(database, part, len(header), ordinal, swallowed)
-    used = {position for position in positions.values() if position is not None}
-    unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(header) if i not in used]
-    return [f"{part.name}: not used: {', '.join(unused)}"] if unused else []
+        reader.refuse_swallowed(database, part, reading, ordinal, swallowed)
+        reader.refuse_uncounted(part, reading, landed + reading.rejected)
+    used = {position for position in reading.positions.values() if position is not None}
+    unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(reading.header) if i not in used]
+    notes = [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]
+    return [f"{part.name}: {note}" for note in notes]
 
 
 def _number_rows(database: Database, ordinal: int, before: int, rejected: int) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,19 +12,19 @@ import polars as pl
 
 from genrepipe.core.errors import SourceShapeError, StorageError
 from genrepipe.core.quoting import identifier, literal
-from genrepipe.ingest import files, sources
+from genrepipe.ingest import cells, files, sources, sqlite, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from genrepipe.contracts import Table
     from genrepipe.ingest.sources import Part, Source
+    from genrepipe.ingest.text import Dialect
     from genrepipe.warehouse.connection import Database
 
 ALIAS = "genrepipe_source"  # of a source's database; that of a warehouse is its file's name
 COPY = "genrepipe_view"  # what a view of such a database says
 MAX_LINE_BYTES = 2_000_000
-HEADER_LINES = 100  # among which the header is, after blank ones
 COMPRESSION = {"": "none", ".gz": "gzip", ".zst": "zstd"}  # in DuckDB's words
 PARSE_FAILURES = {
     "MISSING COLUMNS": "columns: has fewer cells than the header",
@@ -36,16 +35,38 @@ PARSE_FAILURES = {
 }
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What was read of a part.
+
+    Attributes
+    ----------
+    header
+        The names of its columns.
+    positions
+        The position in it of each of the contract's columns, None of one that is not there.
+    rejected
+        How many rows could not be parsed; they are in the relation ``unparsed``.
+    uncounted
+        How many records the reader saw too few, of a text file; below zero, too many.
+    notes
+        What was found that is unusual, for the user.
+    """
+
+    header: tuple[str, ...] = ()
+    positions: dict[str, int | None] = field(default_factory=dict)
+    delimiter: str = ","
+    rejected: int = 0
+    uncounted: int = 0
+    notes: tuple[str, ...] = ()
+
+
 def read(
-    database: Database, part: Part, source: Source, contract: Table, insert: Callable[[str], None]
-) -> tuple[list[str], dict[str, int | None]]:
-    """Call ``insert`` with a SELECT of the contract's columns as text, which reads the part's rows.
+    database: Database, part: Part, source: Source, contract: Table, ordinal: int, insert: Callable[[str], int]
+) -> Reading:
+    """Call ``insert`` with a SELECT of the contract's columns as text, which reads the part's rows and returns their number.
 
     ``insert`` is called a second time where DuckDB's reader refuses a file whose lines end in more than one way.
-
-    Returns
-    -------
-    The part's header, and the position in it of each of the contract's columns.
 
     Raises
     ------
@@ -54,52 +75,117 @@ def read(
     StorageError
         The part cannot be read.
     """
-    if part.kind == "csv":
-        files.check_complete(part.path, part.name)
-    bytes_are_text = part.kind == "csv" and source.encoding != "utf-16"
+    return (_read_text if part.kind == "csv" else _read_typed)(database, part, source, contract, ordinal, insert)
+
+
+def _read_typed(
+    database: Database, part: Part, source: Source, contract: Table, _: int, insert: Callable[[str], int]
+) -> Reading:
     with opened(database, part) as table:
-        names, skipped = header(database, part, source, table)
-        if not any(name.strip() for name in names):
-            if part.path.stat().st_size == 0:
-                raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
+        rows = table if part.kind == "table" else f"read_parquet({_escaped(part.path)}, hive_partitioning = false)"
+        described = database.rows(f"DESCRIBE SELECT * FROM {rows}", reading=part)
+        kinds = {str(name): str(kind) for name, kind, *_ in described}
+        if part.kind == "parquet":
+            _refuse_repeated(database, part)
+        header, positions = _columns(part, source, contract, list(kinds))
+        expressions = {
+            ours: "NULL::VARCHAR"
+            if at is None
+            else cells.constant(part.constants[header[at]])
+            if at >= len(kinds)
+            else cells.as_text(database, part, rows, header[at], kinds[header[at]], contract.column(ours))
+            for ours, at in positions.items()
+        }
+        insert(_select(expressions, rows))
+    return Reading(header, positions)
+
+
+def _refuse_repeated(database: Database, part: Part) -> None:
+    """Refuse a Parquet file with two columns of one name, the second of which DuckDB would rename."""
+    fields = database.rows(f"SELECT name, num_children FROM parquet_schema({_escaped(part.path)})", reading=part)
+    names, within = [], 0
+    for name, children in fields[1:]:
+        if not within:
+            names.append(name)
+        within = max(within - 1, 0) + (children or 0)
+    alike = [sources.folded(name) for name in names]
+    for name in alike:
+        if alike.count(name) > 1:
             raise SourceShapeError(
-                f"{part.name} has no header that can be read",
-                "If it is text but not UTF-8, add --encoding latin-1 or utf-16",
+                f"{part.name}: the column {name} occurs {alike.count(name)} times", "Keep one of them"
             )
-        positions = sources.match_columns(names, contract, source.mapping, part.name)
 
-        def read_rows(*, rewrite: bool) -> None:
-            with readable(part, database.scratch, rewrite=rewrite) as copy:
-                rows, columns = relation(copy, source, names, table, skipped)
-                cells = ", ".join(
-                    f"{f'CAST({identifier(columns[at])} AS VARCHAR)' if at is not None else 'NULL::VARCHAR'} AS {identifier(column)}"
-                    for column, at in positions.items()
-                )
-                insert(f"SELECT {cells} FROM {rows}")
 
-        rewrite = bytes_are_text and files.has_lone_returns(part.path)
+def _columns(
+    part: Part, source: Source, contract: Table, names: list[str]
+) -> tuple[tuple[str, ...], dict[str, int | None]]:
+    """Return the columns of a part, after its own those that its folders name, and where the contract's columns are."""
+    own = {sources.folded(name) for name in names}
+    header = [*names, *(name for name in part.constants if sources.folded(name) not in own)]
+    where = f"{part.name} (SQLite)" if part.kind == "table" and sqlite.is_sqlite(part.path) else part.name
+    return tuple(header), sources.match_columns(header, contract, source.mapping, where)
+
+
+def _select(expressions: dict[str, str], rows: str) -> str:
+    columns = ", ".join(f"{expression} AS {identifier(ours)}" for ours, expression in expressions.items())
+    return f"SELECT {columns} FROM {rows}"
+
+
+def _read_text(
+    database: Database, part: Part, source: Source, contract: Table, ordinal: int, insert: Callable[[str], int]
+) -> Reading:
+    files.check_complete(part.path, part.name)
+    dialect = text.detect(part.path, part.name, source.encoding, part.delimiter)
+    if not any(name.strip() for name in dialect.header):
+        if not files.head(part.path, 1 << 16).strip():
+            if len(source.parts) > 1:  # a writer of many parts may have had nothing for this one
+                return Reading(notes=("holds no rows",))
+            raise SourceShapeError(f"{part.name} is empty", "Check that the export was complete")
+        raise SourceShapeError(
+            f"{part.name} has no header that can be read",
+            "If it is text but not UTF-8, add --encoding windows-1252 or utf-16",
+        )
+    header, positions = _columns(part, source, contract, list(dialect.header))
+    names = [f"c{i}" for i in range(len(dialect.header))]
+    decimals = (
+        {each.name for each in contract.properties if each.logicalType == "number"} if dialect.decimal == "," else set()
+    )
+    expressions = {
+        ours: "NULL::VARCHAR"
+        if at is None
+        else cells.constant(part.constants[header[at]])
+        if at >= len(names)
+        else f"replace({names[at]}, ',', '.')"
+        if ours in decimals
+        else f"CAST({names[at]} AS VARCHAR)"
+        for ours, at in positions.items()
+    }
+
+    def read_rows(path: Path, how: Dialect) -> Reading:
+        rows = insert(_select(expressions, _read_csv(path, how, names)))
+        rejected = _take_rejects(database, path, how, ordinal)
+        _refuse_cut(database, part, path, ordinal, rows + rejected)
+        lost = _uncounted(path, how, rows + rejected)
+        return Reading(header, positions, how.delimiter, rejected, lost, how.notes)
+
+    if dialect.plain:
         try:
-            read_rows(rewrite=rewrite)
+            return read_rows(part.path, dialect)
         except SourceShapeError:
             # DuckDB's strict reader gives up where lines end in more than one way; its lenient one drops cells in silence.
-            if rewrite or not bytes_are_text or files.compression(part.path) == ".zst":
-                raise
             _drop_rejects(database)
-            read_rows(rewrite=True)
-    return names, positions
+    with _copied(part, dialect, database.scratch) as (path, how):
+        return read_rows(path, how)
 
 
 @contextmanager
-def readable(part: Part, scratch: Path, *, rewrite: bool) -> Iterator[Part]:
-    """Yield a part that DuckDB's reader takes; where lines end in more than one way, a copy in which they do not."""
-    if not rewrite:
-        yield part
-        return
+def _copied(part: Part, dialect: Dialect, scratch: Path) -> Iterator[tuple[Path, Dialect]]:
+    """Yield a copy of a text file that DuckDB's reader takes, and how it is written."""
     scratch.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(suffix=".csv", dir=scratch) as copy:
-        files.with_line_feeds(part.path, copy)  # type: ignore[arg-type]
+        how = text.rewrite(part.path, part.name, dialect, copy)  # type: ignore[arg-type]
         copy.flush()
-        yield replace(part, path=Path(copy.name))
+        yield Path(copy.name), how
 
 
 @contextmanager
@@ -112,6 +198,10 @@ def opened(database: Database, part: Part) -> Iterator[str]:
     name = ".".join(identifier(each) for each in part.table.split("."))
     if part.kind != "table" or (database.shown_as is not None and _same(part.path, database.shown_as)):
         yield name  # the warehouse's own tables can be a source too; a file cannot be attached to itself
+        return
+    if sqlite.is_sqlite(part.path):
+        sqlite.copy(database, part, COPY)
+        yield COPY
         return
     database.execute(f"ATTACH {literal(str(part.path))} AS {ALIAS} (READ_ONLY)", reading=part)
     try:
@@ -135,66 +225,37 @@ def _same(one: Path, other: Path) -> bool:
     return other.exists() and one.samefile(other)
 
 
-def _escaped(part: Part) -> str:
-    """Return the path as a literal, safe from DuckDB's own globbing."""
-    path = "".join(f"[{character}]" if character in "*?[" else character for character in str(part.path))
-    return literal(path)
+def _escaped(path: Path) -> str:
+    """Return a path as a literal, safe from DuckDB's own globbing."""
+    return literal("".join(f"[{character}]" if character in "*?[" else character for character in str(path)))
 
 
-def header(database: Database, part: Part, source: Source, table: str) -> tuple[list[str], int]:
-    """Return the names of a part's columns, none where its first line is not a header, and how many blank lines precede it."""
-    if part.kind != "csv":
-        rows = table if part.kind == "table" else f"read_parquet({_escaped(part)})"
-        return [row[0] for row in database.rows(f"DESCRIBE SELECT * FROM {rows}", reading=part)], 0
-    how = "header = false, delim = '', quote = '', escape = '', strict_mode = false, ignore_errors = true, columns = {'line': 'VARCHAR'}"
-    first = database.rows(f"SELECT line FROM {_read_csv(part, source, how)} LIMIT {HEADER_LINES}", reading=part)
-    lines = [line or "" for (line,) in first]
-    blank = next((number for number, line in enumerate(lines) if line), len(lines))
-    try:
-        return next(csv.reader(lines[blank : blank + 1], delimiter=part.delimiter), []), blank
-    except csv.Error:
-        return [], blank
-
-
-def relation(part: Part, source: Source, header: list[str], table: str, skipped: int) -> tuple[str, list[str]]:
-    """Return the FROM clause of a part whose header comes after ``skipped`` lines, and the names of its columns there."""
-    if part.kind == "table":
-        return table, header
-    if part.kind == "parquet":
-        return f"read_parquet({_escaped(part)})", header
-    names = [f"c{i}" for i in range(len(header))]
+def _read_csv(path: Path, how: Dialect, names: list[str]) -> str:
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
-    how = (
-        f"header = true, skip = {skipped}, delim = {literal(part.delimiter)}, quote = '\"', escape = '\"', "
-        f"store_rejects = true, rejects_limit = 0, columns = {{{columns}}}"
-    )
-    return _read_csv(part, source, how), names
-
-
-def _read_csv(part: Part, source: Source, how: str) -> str:
-    packing = COMPRESSION[files.compression(part.path)]
+    header = f"header = true, skip = {how.skipped}" if how.plain else "header = false"
     return (
-        f"read_csv({_escaped(part)}, compression = '{packing}', auto_detect = false, "
-        f"encoding = {literal(source.encoding)}, max_line_size = {MAX_LINE_BYTES}, {how})"
+        f"read_csv({_escaped(path)}, compression = '{COMPRESSION[files.compression(path)]}', auto_detect = false, "
+        f"max_line_size = {MAX_LINE_BYTES}, {header}, delim = {literal(how.delimiter)}, quote = {literal(how.quote)}, "
+        f"escape = {literal(how.quote)}, store_rejects = true, rejects_limit = 0, columns = {{{columns}}})"
     )
 
 
-def take_rejects(database: Database, part: Part, source: Source, ordinal: int) -> int:
+def _take_rejects(database: Database, path: Path, how: Dialect, ordinal: int) -> int:
     """Move what the CSV reader rejected into the relation ``unparsed``, and return how many rows that are.
 
-    DuckDB counts lines: the header is the first, and blank ones count too, although they are no rows. It gives a row with
+    DuckDB counts lines: a header is the first, and blank ones count too, although they are no rows. It gives a row with
     the blank lines before it.
     """
     database.execute("CREATE OR REPLACE TEMP TABLE blank_lines (line BIGINT, blank_before BIGINT)")
     if database.value("SELECT count(*) FROM reject_errors"):
-        blank = files.blank_lines(part.path, source.encoding, part.delimiter)
+        blank = files.blank_lines(path, how.delimiter, how.quote)
         if blank:
             database.insert("blank_lines", pl.DataFrame({"line": blank, "blank_before": range(1, len(blank) + 1)}))
     reason = "CASE error_type " + " ".join(f"WHEN {literal(k)} THEN {literal(v)}" for k, v in PARSE_FAILURES.items())
     database.execute(
         f"""
         INSERT INTO unparsed
-        SELECT row_id_of({ordinal}, rejected.line - 1 - coalesce(blank_before, 0)), reason, received
+        SELECT row_id_of({ordinal}, rejected.line - {int(how.plain)} - coalesce(blank_before, 0)), reason, received
         FROM (
             SELECT line, any_value({reason} ELSE lower(error_type) END) AS reason, any_value(ltrim(csv_line, '\r\n')) AS received
             FROM reject_errors GROUP BY line
@@ -209,7 +270,31 @@ def _drop_rejects(database: Database) -> None:
     database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
 
 
-def refuse_swallowed(database: Database, part: Part, columns: int, ordinal: int, swallowed: str) -> None:
+def _uncounted(path: Path, how: Dialect, rows: int) -> int:
+    """Return how many records of a file, as counted without DuckDB, its reader has not seen."""
+    header = int(how.plain)
+    if files.count_records(path, how.quote) - header == rows:
+        return 0
+    # Quotes within cells are no quotes around them: to tell them takes longer.
+    return files.count_lines(path, how.delimiter, how.quote) - header - rows
+
+
+def refuse_uncounted(part: Part, reading: Reading, rows: int) -> None:
+    """Stop where the reader saw another number of records than the file holds.
+
+    Raises
+    ------
+    SourceShapeError
+        It did.
+    """
+    if reading.uncounted:
+        raise SourceShapeError(
+            f"{part.name} holds {rows + reading.uncounted:,} records, of which {rows:,} could be read",
+            f"Look for a line of more than {MAX_LINE_BYTES:,} bytes, or for quotes that are not closed",
+        )
+
+
+def refuse_swallowed(database: Database, part: Part, reading: Reading, ordinal: int, swallowed: str) -> None:
     """Stop where an unclosed quote made one cell of several rows: these cannot be counted.
 
     ``swallowed`` is a SELECT of the numbers of the rows that were read and have such a cell.
@@ -219,13 +304,13 @@ def refuse_swallowed(database: Database, part: Part, columns: int, ordinal: int,
     SourceShapeError
         There is one, or a line that could not be parsed holds a line break and the delimiters of more than one row.
     """
-    several = 3 * (columns - 1) // 2
+    several = 3 * (len(reading.header) - 1) // 2
     row = database.value(
         f"""
         SELECT min(row_number) FROM (
             SELECT row_number_of(row_id) AS row_number FROM unparsed
             WHERE part_of(row_id) = ? AND contains(received, chr(10))
-            AND length(received) - length(replace(received, {literal(part.delimiter)}, '')) >= {several}
+            AND length(received) - length(replace(received, {literal(reading.delimiter)}, '')) >= {several}
             UNION ALL {swallowed}
         )
         """,
@@ -238,15 +323,15 @@ def refuse_swallowed(database: Database, part: Part, columns: int, ordinal: int,
         )
 
 
-def refuse_cut(database: Database, part: Part, ordinal: int, rows: int) -> None:
-    """Stop where a plain CSV file ends within the last of its ``rows``, with no line end after it.
+def _refuse_cut(database: Database, part: Part, path: Path, ordinal: int, rows: int) -> None:
+    """Stop where a text file ends within the last of its ``rows``, with no line end after it.
 
     Raises
     ------
     StorageError
         It does.
     """
-    if files.compression(part.path) or files.ends_in_line_end(part.path):
+    if files.compression(part.path) or files.ends_in_line_end(path):
         return
     reason = database.value("SELECT reason FROM unparsed WHERE row_id = row_id_of(?, ?)", [ordinal, rows])
     if reason == PARSE_FAILURES["MISSING COLUMNS"]:

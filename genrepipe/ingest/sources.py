@@ -9,6 +9,7 @@ import glob
 import hashlib
 import re
 import time
+import unicodedata
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from genrepipe.core.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
 from genrepipe.core.events import SILENT, Reporter
-from genrepipe.ingest import files, stores
+from genrepipe.ingest import files, folders, stores, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 PARQUET_SUFFIXES = (".parquet", ".pq")
-ENCODINGS = ("utf-8", "latin-1", "utf-16")
 TABLE_MARK = "::"
-DATABASE = re.compile(r"\.(duckdb|db)(::|$)")
+DATABASE = re.compile(r"\.(duckdb|db|sqlite3?)(::|$)")
+UNIT = re.compile(r"\s*[(\[][^()\[\]]*[)\]]$")  # after a column's name: liveness (0-1)
+NUMBER = re.compile(r"[-+]?\d*[.,]?\d+(?:[eE][-+]?\d+)?")
+# Zero-width and directional marks, soft hyphens, byte order marks.
+INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
 NAMES, NAME = 24, 40  # how many columns a message names, and how much of each
 
 
@@ -39,7 +43,10 @@ class Part:
     kind: Literal["csv", "parquet", "table"]
     path: Path
     table: str = ""
-    delimiter: str = ","
+    delimiter: str | None = None  # where the name says it
+    constants: Mapping[str, str | None] = field(
+        default_factory=dict, hash=False
+    )  # columns that the names of folders say
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class Source:
     parts: tuple[Part, ...]
     encoding: str = "utf-8"
     mapping: Mapping[str, str] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()  # more texts than the contract's that say that a value is not known
+    not_read: tuple[str, ...] = ()  # files of a folder that hold no tracks by their names, with the reason
 
 
 @contextmanager
@@ -78,7 +87,7 @@ def resolve(
     arguments
         Paths of CSV or Parquet files, globs, folders, or ``file.duckdb::table``; with ``downloads``, addresses of objects.
     encoding
-        Encoding of the CSV files: utf-8 (with or without BOM), latin-1 or utf-16.
+        Encoding of the CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's. A byte order mark wins.
     mapping
         Contract column to source column, for sources that use other names.
 
@@ -89,36 +98,40 @@ def resolve(
     UsageError
         An argument, the encoding or the mapping cannot be understood.
     """
-    encoding = encoding.lower()
-    if encoding not in ENCODINGS:
-        raise UsageError(f"The encoding {encoding!r} is not known", f"Use --encoding {', '.join(ENCODINGS)}")
-    parts = [part for argument in arguments for part in _parts_of(argument, downloads)]
+    encoding = text.check_encoding(encoding)
+    parts: list[Part] = []
+    not_read: list[str] = []
+    for argument in arguments:
+        parts += _parts_of(argument, downloads, not_read)
     if not parts:
         raise UsageError(
             "No source was named", "Name a CSV or Parquet file, a folder, a glob, file.duckdb::table or s3://bucket/key"
         )
-    return Source(tuple(dict.fromkeys(parts)), encoding, dict(mapping or {}))
+    return Source(tuple(dict.fromkeys(parts)), encoding, dict(mapping or {}), not_read=tuple(not_read))
 
 
-def _parts_of(argument: str, downloads: stores.Downloads | None) -> list[Part]:
+def _parts_of(argument: str, downloads: stores.Downloads | None, not_read: list[str]) -> list[Part]:
     if not argument.strip():
         raise UsageError("A source is an empty text", "Name a file, a folder, a glob or file.duckdb::table")
     if stores.is_address(argument):
-        return _objects_of(argument, downloads)
+        return _objects_of(argument, downloads, not_read)
     if _unnamable(argument):
         raise UsageError(f"{argument}: its name is not UTF-8", "Rename the file")
     if TABLE_MARK in argument and not Path(argument).exists():
         file, _, table = argument.rpartition(TABLE_MARK)
         if not Path(file).is_file():
-            raise SourceMissing(f"{file}: there is no such DuckDB file", "Check the path before the ::")
+            raise SourceMissing(f"{file}: there is no such database", "Check the path before the ::")
         return [Part(argument, "table", Path(file), table)]
     path = Path(argument)
     if path.is_dir():
-        paths = _distinct(p for p in path.rglob("*") if _kind(p) and p.is_file() and not p.name.startswith((".", "_")))
+        found = folders.delivered(path, lambda each: _kind(each) is not None)
+        paths = _distinct(found.paths)
         if not paths:
+            others = f", but {_listed(found.not_read)}" if found.not_read else ""
             raise SourceMissing(
-                f"{argument}: the folder holds no CSV or Parquet file", "Check the path, or wait for the file"
+                f"{argument}: the folder holds no CSV or Parquet file{others}", "Check the path, or wait for the file"
             )
+        not_read += found.not_read
         return [_file_part(p) for p in paths]
     if path.is_file():
         return [_file_part(path)]
@@ -157,12 +170,23 @@ def _distinct(paths: Iterable[Path]) -> list[Path]:
     return sorted(files_by_place.values())
 
 
-def _objects_of(address: str, downloads: stores.Downloads | None) -> list[Part]:
+def _objects_of(address: str, downloads: stores.Downloads | None, not_read: list[str]) -> list[Part]:
     if DATABASE.search(address):
         raise UsageError(f"{stores.redacted(address)}: a database is not read from a store", "Copy it to a file first")
     if downloads is None:
         raise UsageError(f"{stores.redacted(address)}: addresses are not read here", "Copy the object to a file first")
-    objects = stores.find(address, lambda name: _kind(Path(name)) is not None)
+
+    def is_part(name: str) -> bool:
+        *places, last = name.split("/")
+        folders.refuse_format(address, [*places, "/".join([*places, last][-2:])])
+        if any(map(folders.is_hidden, [*places, last])):
+            return False
+        if _kind(Path(last)) is None:
+            not_read.append(f"{name} (neither CSV nor Parquet by its name)")
+            return False
+        return True
+
+    objects = stores.find(address, is_part)
     parts = [_file_part(Path(each.address.rpartition("/")[2]), each.address) for each in objects]
     return [
         replace(part, path=downloads.download(each, "." + part.kind + files.compression(part.path)))
@@ -180,13 +204,20 @@ def _kind(path: Path) -> Literal["csv", "parquet"] | None:
 def _file_part(path: Path, name: str = "") -> Part:
     kind, name = _kind(path), name or str(path)
     if kind is None:
-        if path.suffix in {".duckdb", ".db"}:
-            raise UsageError(f"{name} is a DuckDB file", f"Name its table: {name}::table")
+        if DATABASE.search(path.name.lower()):
+            raise UsageError(f"{name} is a database", f"Name its table: {name}::table")
         raise UsageError(
             f"{name}: neither CSV nor Parquet by its name",
             f"Name it {' or '.join((*CSV_SUFFIXES[:3], PARQUET_SUFFIXES[0]))}",
         )
-    return Part(name, kind, path, delimiter="\t" if ".tsv" in path.name.lower() else ",")
+    return Part(
+        name, kind, path, constants=folders.constants(name), delimiter="\t" if ".tsv" in path.name.lower() else None
+    )
+
+
+def folded(name: str) -> str:
+    """Return a column's name as it is compared: without regard to case, spaces around it, and characters that show nothing."""
+    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFKC", name)).split()).casefold()
 
 
 def match_columns(columns: list[str], contract: Table, mapping: Mapping[str, str], where: str) -> dict[str, int | None]:
@@ -199,7 +230,7 @@ def match_columns(columns: list[str], contract: Table, mapping: Mapping[str, str
     SourceShapeError
         A column is missing or occurs twice. The message has the flags that would mend it.
     """
-    folded = [name.strip().casefold() for name in columns]
+    names = [folded(name) for name in columns]
     wanted = {column.name: column.name for column in contract.properties}
     for ours, theirs in mapping.items():
         if ours not in wanted:
@@ -208,7 +239,7 @@ def match_columns(columns: list[str], contract: Table, mapping: Mapping[str, str
                 f"--map {ours}=…: the contract has no column {ours}",
                 f"Did you mean {close}?" if close else f"It has {', '.join(wanted)}",
             )
-        if theirs.strip().casefold() not in folded:
+        if folded(theirs) not in names:
             raise SourceShapeError(
                 f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {_listed(columns)}"
             )
@@ -216,7 +247,8 @@ def match_columns(columns: list[str], contract: Table, mapping: Mapping[str, str
     positions: dict[str, int | None] = {}
     missing = []
     for ours, theirs in wanted.items():
-        hits = [i for i, name in enumerate(folded) if name == theirs.strip().casefold()]
+        hits = [i for i, name in enumerate(names) if name == folded(theirs)]
+        hits = hits or [i for i, name in enumerate(names) if UNIT.sub("", name) == folded(theirs)]
         if len(hits) > 1:
             raise SourceShapeError(f"{where}: the column {theirs} occurs {len(hits)} times", "Keep one of them")
         if not hits and not contract.column(ours).custom("optionalColumn"):
@@ -240,12 +272,9 @@ def _missing_message(
         else:
             spare.remove(close)
             flags.append(f'--map {column}="{close}"')
+    if sum(NUMBER.fullmatch(name.strip()) is not None for name in columns) > len(columns) / 3:
+        return f"{where} has no header: its first line is a row", "Write the names of the columns into its first line"
     what = f"{where}: {len(missing)} of the contract's columns are missing: {', '.join(missing)}"
-    if len(columns) == 1 and any(mark in columns[0] for mark in ";|\t"):
-        return (
-            what,
-            "The file seems to have another delimiter than a comma; write it with commas, or tabs and the name .tsv",
-        )
     remedies = []
     if flags:
         remedies.append(f"If they have other names, add {' '.join(flags)}")

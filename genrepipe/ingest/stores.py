@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from glob import has_magic
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -251,7 +251,7 @@ def _paths(store: Any, key: str, wanted: Callable[[str], bool]) -> list[str]:
     fixed = "/".join(patterns[: next((i for i, each in enumerate(patterns) if has_magic(each)), len(patterns))])
     if not has_magic(key):
         listed = _listed(obstore.list(store, prefix=fixed or None))
-        return [path for path in listed if wanted(path) and not PurePosixPath(path).name.startswith((".", "_"))]
+        return [path for path in listed if wanted(path.removeprefix(fixed).lstrip("/"))]
     if has_magic(patterns[-1]) and patterns[-1] != "**" and fixed == "/".join(patterns[:-1]):
         listed = _listed([obstore.list_with_delimiter(store, prefix=fixed or None)["objects"]])
     else:

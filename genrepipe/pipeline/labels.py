@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from genrepipe import contracts
 from genrepipe.core import resources, signals
 from genrepipe.core.errors import SourceShapeError
+from genrepipe.core.events import SILENT, Reporter
 from genrepipe.core.quoting import literal
 from genrepipe.ingest import reader, sources
 from genrepipe.pipeline import catalogue
@@ -39,8 +40,9 @@ class LabelCounts:
 
 
 def take_labels(
-    warehouse: Path, source: tuple[str, ...], encoding: str = "utf-8", mapping: Mapping[str, str] | None = None
-) -> LabelsResult:
+    warehouse: Path, source: tuple[str, ...], encoding: str = "utf-8", mapping: Mapping[str, str] | None = None,
+    reporter: Reporter = SILENT,
+) -> LabelsResult:  # fmt: skip
     """Put labels into the catalogue, and measure every run date that predicted those tracks.
 
     The source needs the columns ``instance_id`` and ``music_genre``; others are not read. Of several labels of one
@@ -78,6 +80,11 @@ def take_labels(
                     "duplicates": counts.repeated, "withheld": counts.received - counts.repeated,
                 }  # fmt: skip
                 ledger.append(database, ledger.line(run, "published", **columns))
+    if not counts.labelled:
+        reporter.warning(
+            "unknown_tracks", unknown_tracks=counts.unknown_tracks,
+            remedy="No label matches a known track: compare instance_id with track_id of the catalogue",
+        )  # fmt: skip
     return LabelsResult(
         run.run_id, str(warehouse), counts.received, counts.labelled, counts.unknown_tracks, counts.repeated,
         counts.not_labels, measured,
@@ -95,20 +102,22 @@ def _read(steps: Steps, source: Source) -> LabelCounts:
     for ordinal, part in enumerate(source.parts):
         before = database.value("SELECT count(*) FROM labels_read")
 
-        def insert(received: str, part: Part = part, before: int = before) -> None:
+        def insert(received: str, part: Part = part, before: int = before) -> int:
             database.execute(
                 f"INSERT INTO labels_read SELECT row_number() OVER () + {before}, track_id_of(instance_id), trimmed(music_genre) FROM ({received})",
                 reading=part,
             )
+            return int(database.value("SELECT count(*) FROM labels_read")) - before
 
-        header, _ = reader.read(database, part, source, two_columns, insert)
-        if part.kind == "csv":
-            reader.take_rejects(database, part, source, ordinal)
+        reading = reader.read(database, part, source, two_columns, ordinal, insert)
+        if part.kind == "csv" and reading.header:
             swallowed = (
                 f"SELECT position - {before} FROM labels_read WHERE position > {before} "
                 "AND contains(concat(track_id, genre), chr(10))"
             )
-            reader.refuse_swallowed(database, part, len(header), ordinal, swallowed)
+            reader.refuse_swallowed(database, part, reading, ordinal, swallowed)
+            landed = database.value("SELECT count(*) FROM labels_read") - before
+            reader.refuse_uncounted(part, reading, landed + reading.rejected)
     known = ", ".join(literal(genre) for genre in contracts.genres())
     steps.bind(
         "new_labels",

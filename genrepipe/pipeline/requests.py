@@ -69,7 +69,9 @@ class Request(BaseModel):
     source: Texts = Field(
         description="CSV or Parquet files, globs, folders, file.duckdb::table, or s3://bucket/key. {run_date} becomes the run date."
     )
-    encoding: Text = Field("utf-8", description="Encoding of CSV files: utf-8, latin-1 or utf-16.")
+    encoding: Text = Field(
+        "utf-8", description="Encoding of CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's."
+    )
     map: Pairs = Field(
         default_factory=dict, description='Read a contract column from another one: --map artist_name="Artist Name".'
     )

@@ -138,6 +138,7 @@ class ScoringRun:
             "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
             duplicates=counts.duplicates, empty=counts.empty, source_sha256=self.fingerprint,
             source_age_hours=sources.age_hours(self.source), known=known, withdrawn=self.withdrawn,
+            files_not_read=len(self.source.not_read),
         )  # fmt: skip
         self.checks = checks.of_contract(self.steps, "source_tracks", self.request.limits)
         checks.refuse_rejected(self.steps, counts, self.where, self.request.limits)
@@ -156,6 +157,8 @@ class ScoringRun:
             )
         for note in landed.notes:
             self.reporter.note(note)
+        for name in self.source.not_read:
+            self.reporter.warning("not read", file=name)
         self.reporter.progress("rows received", landed.counts.received, landed.counts.received)
         return landed.counts
 

@@ -40,7 +40,7 @@ def validate(
         steps.bind_row(
             "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
             duplicates=counts.duplicates, empty=counts.empty, source_sha256="", source_age_hours=sources.age_hours(opened),
-            known=0, withdrawn=0,
+            known=0, withdrawn=0, files_not_read=len(opened.not_read),
         )  # fmt: skip
         reasons = quarantine.reasons(steps)
         results = checks.of_contract(steps, "source_tracks", {})
@@ -52,5 +52,5 @@ def validate(
         max_quarantined_percent=contracts.load("source_tracks").table.check("quarantined_percent").limit,
         reasons=reasons,
         checks=[CheckSummary(r.name, r.status, round(r.observed, 4), r.allowed, r.sentence) for r in results],
-        notes=landed.notes, seconds=round(run.seconds, 3),
+        notes=[*landed.notes, *(f"not read: {name}" for name in opened.not_read)], seconds=round(run.seconds, 3),
     )  # fmt: skip

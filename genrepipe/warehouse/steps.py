@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from genrepipe import contracts
 from genrepipe.contracts.rules import row_rules
 from genrepipe.core import assets
-from genrepipe.core.quoting import identifier
+from genrepipe.core.quoting import identifier, literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +46,7 @@ INPUTS: dict[str, str] = {
     "unparsed": "row_id BIGINT, reason VARCHAR, received VARCHAR",
     "delivery": (
         "received BIGINT, accepted BIGINT, quarantined BIGINT, duplicates BIGINT, empty BIGINT, source_sha256 VARCHAR, "
-        "source_age_hours DOUBLE, known BIGINT, withdrawn BIGINT"
+        "source_age_hours DOUBLE, known BIGINT, withdrawn BIGINT, files_not_read BIGINT"
     ),
     "medians": "duration_ms FLOAT",
     "wanted": "track_id VARCHAR",
@@ -71,6 +71,7 @@ PLACEHOLDERS: dict[str, Callable[[], Mapping[str, str]]] = {
     "judged": lambda: dict(
         zip(("keeps_contract", "reasons"), row_rules(contracts.load("source_tracks").table), strict=True)
     ),
+    "accepted": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
     "same_rows": _same_values,
 }
 

@@ -1,9 +1,11 @@
--- The rows that keep the contract, one for each track.
+-- The rows that keep the contract, one for each track. A label that is none of the genres is as good as none.
 -- reads: landed, superseded
 -- makes: accepted (view)
 -- scope: track
+-- {genres} are those of contracts/predictions.odcs.yaml.
 SELECT
-    landed.* EXCLUDE (is_empty, broken_rules, received),
+    landed.* EXCLUDE (is_empty, broken_rules, received)
+    REPLACE (CASE WHEN music_genre IN ({genres}) THEN music_genre END AS music_genre),
     artist_key_of(artist_name) AS artist_key
 FROM landed
 ANTI JOIN superseded USING (row_id)

@@ -38,7 +38,7 @@ SELECT
     kept_out.track_id,
     kept_out.reasons,
     kept_out.received,
-    left(md5(concat_ws('|', run.job, parts.file, row_number_of(kept_out.row_id), kept_out.received)), 16) AS quarantine_id
+    'q' || left(md5(concat_ws('|', run.job, parts.file, row_number_of(kept_out.row_id), kept_out.received)), 15) AS quarantine_id
 FROM kept_out
 CROSS JOIN run
 INNER JOIN parts ON parts.ordinal = part_of(kept_out.row_id)

@@ -25,21 +25,92 @@ CREATE OR REPLACE TEMP MACRO tidy(cell) AS
 -- A cell without the spaces around it; an empty one is missing.
 CREATE OR REPLACE TEMP MACRO trimmed(cell) AS nullif(trim(cell), '');
 
--- The id of a track as text: '7.0' and '7' are one.
+-- Whether a cell says that its value is not known. {missing_markers} are those of the contract, and of the job.
+CREATE OR REPLACE TEMP MACRO is_missing(cell) AS trim(cell) IN ({missing_markers});
+
+-- A cell without what surrounds it and shows nothing: white space, zero-width characters, byte order marks.
+CREATE OR REPLACE TEMP MACRO bare(cell) AS regexp_replace(
+    cell,
+    '^[\s\x{85}\p{Z}\x{AD}\x{200B}-\x{200F}\x{2060}-\x{2064}\x{FEFF}]+|[\s\x{85}\p{Z}\x{AD}\x{200B}-\x{200F}\x{2060}-\x{2064}\x{FEFF}]+$',
+    '',
+    'g'
+);
+
+-- One spelling of an id: 7.0, 7.00, 7. and +7 are 7, and 1e+05 is 100000, up to ten places. With more of them programs write
+-- what has lost digits; it stays as it is, and the contract refuses it.
+CREATE OR REPLACE TEMP MACRO one_spelling(id) AS
+    CASE
+        WHEN regexp_full_match(id, '[+-]?[0-9]+[.]0*|[+][0-9]+') THEN ltrim(split_part(id, '.', 1), '+')
+        WHEN regexp_full_match(id, '[0-9](?:[.][0-9]+)?[eE][+](?:0[0-9]|10)')
+            AND try_cast(id AS DOUBLE) = trunc(try_cast(id AS DOUBLE))
+            THEN CAST(try_cast(try_cast(id AS DOUBLE) AS BIGINT) AS VARCHAR)
+        ELSE nullif(id, '')
+    END;
+
+-- The id of a track as text, in its one spelling; ="7" is how spreadsheets keep a text.
 CREATE OR REPLACE TEMP MACRO track_id_of(cell) AS
     CASE
-        WHEN suffix(trimmed(cell), '.0') AND regexp_full_match(trimmed(cell), '[+-]?[0-9]+[.]0')
-            THEN left(trimmed(cell), length(trimmed(cell)) - 2)
+        WHEN regexp_full_match(cell, '[0-9]+') THEN cell
+        WHEN regexp_full_match(cell, '[0-9]+[.]0') THEN left(cell, length(cell) - 2)
+        ELSE one_spelling(bare(regexp_replace(bare(cell), '^="(.*)"$', '\1')))
+    END;
+
+-- Whether an id is a number that was rounded when it was written.
+CREATE OR REPLACE TEMP MACRO is_rounded(id) AS regexp_full_match(id, '[0-9](?:[.][0-9]+)?[eE][+][0-9]{2,3}');
+
+-- A name without the characters that show nothing.
+CREATE OR REPLACE TEMP MACRO shown(name) AS
+    CASE
+        WHEN regexp_matches(name, '[\x{AD}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{2066}-\x{2069}\x{FEFF}]')
+            THEN regexp_replace(name, '[\x{AD}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2064}\x{2066}-\x{2069}\x{FEFF}]', '', 'g')
+        ELSE name
+    END;
+
+-- Names that are written as a list, ['A', "B"], joined by semicolons; also where a quote in a name is not escaped.
+CREATE OR REPLACE TEMP MACRO names_of(cell) AS
+    CASE
+        WHEN starts_with(cell, '[') AND regexp_full_match(cell, '(?s)\[\s*[''"].*[''"]\s*\]\s*')
+            THEN regexp_replace(
+                regexp_replace(
+                    regexp_extract(cell, '(?s)\[\s*[''"](.*)[''"]\s*\]\s*', 1), '[''"]\s*,\s*[''"]', '; ', 'g'
+                ),
+                '\\(.)', '\1', 'g'
+            )
+        ELSE cell
+    END;
+
+-- One of twelve keys: '1', 'Db' and 'c#' are C#. Spotify counts from C, which is 0; -1 is no key.
+CREATE OR REPLACE TEMP MACRO key_of(cell) AS
+    CASE
+        WHEN cell IN ('C', 'C#', 'D', 'D#', 'E', 'F', 'F#', 'G', 'G#', 'A', 'A#', 'B') THEN cell
+        WHEN is_missing(cell) OR regexp_full_match(trim(cell), '-1([.]0*)?') THEN NULL
+        ELSE coalesce(
+            MAP {
+                '0': 'C', '1': 'C#', '2': 'D', '3': 'D#', '4': 'E', '5': 'F', '6': 'F#', '7': 'G', '8': 'G#', '9': 'A', '10': 'A#',
+                '11': 'B', 'c': 'C', 'b#': 'C', 'c#': 'C#', 'db': 'C#', 'd': 'D', 'd#': 'D#', 'eb': 'D#', 'e': 'E', 'fb': 'E', 'f': 'F',
+                'e#': 'F', 'f#': 'F#', 'gb': 'F#', 'g': 'G', 'g#': 'G#', 'ab': 'G#', 'a': 'A', 'a#': 'A#', 'bb': 'A#', 'b': 'B', 'cb': 'B'
+            }[regexp_replace(split_part(replace(replace(lower(trim(cell)), '♯', '#'), '♭', 'b'), '/', 1), '[.]0*$', '')],
+            trimmed(cell)
+        )
+    END;
+
+-- Major or Minor: '1', 'major' and 'maj' are Major.
+CREATE OR REPLACE TEMP MACRO mode_of(cell) AS
+    CASE
+        WHEN cell IN ('Major', 'Minor') THEN cell
+        WHEN is_missing(cell) THEN NULL
+        WHEN lower(trim(cell)) IN ('1', '1.0', 'major', 'maj', 'maj.', 'dur') THEN 'Major'
+        WHEN lower(trim(cell)) IN ('0', '0.0', 'minor', 'min', 'min.', 'moll') THEN 'Minor'
         ELSE trimmed(cell)
     END;
 
--- A number, or NULL. nullif stands between the cell and the cast because DuckDB pushes a bare cast of a column
--- into its CSV reader, where a cell that does not fit drops the whole row.
-CREATE OR REPLACE TEMP MACRO number(cell) AS try_cast(nullif(cell, '?') AS FLOAT);
+-- A number, or NULL; one that is not a number (NaN) is missing. nullif stands between the cell and the cast because DuckDB
+-- pushes a bare cast of a column into its CSV reader, where a cell that does not fit drops the whole row.
+CREATE OR REPLACE TEMP MACRO number(cell) AS nullif(try_cast(nullif(cell, '?') AS FLOAT), 'nan'::FLOAT);
 
 -- Whether a cell from which no number could be read holds something all the same.
 CREATE OR REPLACE TEMP MACRO unreadable(cell) AS
-    coalesce(try_cast(nullif(cell, '?') AS FLOAT) IS NULL AND trim(cell) NOT IN ('', '?'), false);
+    coalesce(try_cast(nullif(cell, '?') AS FLOAT) IS NULL AND NOT is_missing(cell), false);
 
 -- Monotone transforms that make the skewed features nearly symmetric; the networks transform a track's own values
 -- in the same way (genrepipe/training/networks.py).

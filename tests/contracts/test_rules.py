@@ -56,7 +56,7 @@ MUTANTS = {
     "key.oneOf": {"key": "H"},
     "mode.required": {"mode": " "},
     "mode.oneOf": {"mode": "Dorian"},
-    "music_genre.oneOf": {"music_genre": "Polka"},
+    "instance_id.exact": {"instance_id": "7.67681E+15"},
     "quarantine_id.maxLength": {"quarantine_id": "x" * 65},
 }
 
@@ -106,7 +106,7 @@ def test_a_row_has_every_reason(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("cell", ["nan", "NaN", "inf", "-inf", "1e999"])
+@pytest.mark.parametrize("cell", ["inf", "-inf", "1e999"])
 def test_what_is_not_finite_is_not_a_number(tmp_path: Path, cell: str) -> None:
     path = write_csv(tmp_path / "t.csv", [track(1, energy=cell), track(2, tempo=cell), track(3)])
     first, second, good = (broken for broken, _ in judge(path))

@@ -105,7 +105,7 @@ def test_a_changed_byte_is_found_or_changes_nothing(tmp_path: Path, content: byt
     packed[at % len(packed)] ^= flip
     path = write(tmp_path, bytes(packed))
     if whole(path):
-        assert b"".join(files._decompressed(path)) in {
+        assert b"".join(files.decompressed(path)) in {
             content,
             b"",
         }  # a magic number may become that of a skippable frame
@@ -143,7 +143,7 @@ def test_many_tiny_frames_and_blocks_are_read(tmp_path: Path, pack, size: int) -
     packed = pack(content, size)
     assert len(content) / size * 2**17 > files.MAX_UNPACKED_BYTES or size == 120
     path = write(tmp_path, packed)
-    assert b"".join(files._decompressed(path)) == content
+    assert b"".join(files.decompressed(path)) == content
     with landed(path) as (_, found):
         assert (found.counts.received, found.counts.accepted) == (2_500, 2_500)
     with pytest.raises(StorageError, match="cut short"):
@@ -172,7 +172,7 @@ lines = st.lists(st.sampled_from(["", "", "a,b", '"a\n\nb",c', '"\n"', "x", " ",
 
 @settings(max_examples=150, **ANY)  # type: ignore[arg-type]
 @given(rows=lines, end=st.sampled_from(["\n", "\r\n", "\r"]), last=st.booleans(), form=st.sampled_from(["", ".gz", ".zst"]),
-       encoding=st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]), chunk=st.sampled_from([1 << 20, 7, 64]))  # fmt: skip
+       encoding=st.sampled_from(["utf-8", "utf-8-sig"]), chunk=st.sampled_from([1 << 20, 7, 64]))  # fmt: skip
 @example(rows=["a"], end="\n", last=True, form="", encoding="utf-8-sig", chunk=1 << 20)
 def test_blank_lines_are_those_that_the_csv_module_sees(
     tmp_path: Path, rows: list[str], end: str, last: bool, form: str, encoding: str, chunk: int
@@ -183,26 +183,14 @@ def test_blank_lines_are_those_that_the_csv_module_sees(
     expected = [number for number, cells in enumerate(csv.reader(io.StringIO(text, newline="")), 1) if not cells]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "CHUNK", chunk)
-        assert files.blank_lines(path, encoding.removesuffix("-sig")) == expected
+        assert files.blank_lines(path) == expected
+        records = [cells for cells in csv.reader(io.StringIO(text, newline="")) if cells]
+        assert files.count_lines(path) == len(records)
+        if end != "\r":  # of such files a copy is read
+            assert files.count_records(path, '"') == len(records)
 
 
-@settings(max_examples=100, **ANY)  # type: ignore[arg-type]
-@given(content=st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\r\n"]), max_size=30).map(b"".join))
-def test_line_ends_are_rewritten_as_python_reads_them(tmp_path: Path, content: bytes) -> None:
-    path, out = write(tmp_path, content, "t.csv"), io.BytesIO()
-    files.with_line_feeds(path, out)
-    assert out.getvalue().decode() == io.TextIOWrapper(io.BytesIO(content), newline=None).read()
-
-
-def test_line_ends_are_rewritten_across_chunks(tmp_path: Path) -> None:
-    content = b"x" * ((1 << 20) - 1) + b"\r\n" + b"y\r" + b"z" * (1 << 20) + b"\r"
-    for name, packed in (("t.csv", content), ("t.csv.gz", gzip.compress(content, 1))):
-        out = io.BytesIO()
-        files.with_line_feeds(write(tmp_path, packed, name), out)
-        assert out.getvalue() == content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 @pytest.mark.parametrize(("text", "ended"), [("a,b\n1,2\n", True), ("a,b\r", True), ("a,b\n1,2", False), ("é", False)])
 def test_whether_a_file_ends_in_a_line_end(tmp_path: Path, text: str, ended: bool, encoding: str) -> None:
     assert files.ends_in_line_end(write(tmp_path, text.encode(encoding), "t.csv")) is ended

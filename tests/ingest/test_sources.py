@@ -205,7 +205,7 @@ def test_a_mapping_that_cannot_be_is_an_error(
         ("no.csv", SourceMissing, "no.csv: there is no such file"),
         ("no-*.csv", SourceMissing, "no file matches"),
         ("s3://b/k.csv", UsageError, "addresses are not read here"),
-        ("no.duckdb::t", SourceMissing, "no.duckdb: there is no such DuckDB file"),
+        ("no.duckdb::t", SourceMissing, "no.duckdb: there is no such database"),
         ("", UsageError, "empty text"),
     ],
 )

@@ -85,9 +85,7 @@ def test_an_audio_column_is_the_contracts_and_one_sql_file(tmp_path: Path, shipp
                 lambda document, table=table: document["schema"][table]["properties"].append(column),
             )
     typed = shipped / "sql/land/typed.sql"
-    typed.write_text(
-        typed.read_text().replace("trimmed(music_genre)", "number(brightness) AS brightness,\n    trimmed(music_genre)")
-    )
+    typed.write_text(typed.read_text().replace("key_of(", "number(brightness) AS brightness,\n    key_of("))
 
     rows = [{**track(n), "brightness": value} for n, value in enumerate(("0.25", "0.5", "7", "0.75", "0.5"))]
     rows[4] |= {"instance_id": "3.0"}  # says the same as row 3 but for its brightness

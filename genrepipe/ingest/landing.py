@@ -43,7 +43,7 @@ def fingerprint(database: Database, source: Source) -> str:
                 contents.append(str(content))
         else:
             contents.append(sources.digest(part.path, part.name))
-    how = json.dumps([contents, source.encoding, dict(sorted(source.mapping.items())), source.missing])
+    how = json.dumps([contents, source.encoding, dict(sorted(source.mapping.items()))])
     return hashlib.sha256(how.encode()).hexdigest()
 
 
@@ -59,7 +59,6 @@ def land(steps: Steps, source: Source) -> Landing:
     StorageError
         A part cannot be read.
     """
-    steps.database.create_macros(source.missing)
     steps.declare("parts")
     steps.declare("unparsed")
     notes = [note for ordinal, part in enumerate(source.parts) for note in _land_part(steps, part, source, ordinal)]

@@ -157,6 +157,8 @@ def _read_text(
         if at >= len(names)
         else f"replace({names[at]}, ',', '.')"
         if ours in decimals
+        else f"regexp_replace({names[at]}, '^([0-9]+),(0+)$', '\\1.\\2')"
+        if dialect.decimal == "," and contract.column(ours).primaryKey  # 7,0 is 7.0
         else f"CAST({names[at]} AS VARCHAR)"
         for ours, at in positions.items()
     }

@@ -56,7 +56,6 @@ class Source:
     parts: tuple[Part, ...]
     encoding: str = "utf-8"
     mapping: Mapping[str, str] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()  # more texts than the contract's that say that a value is not known
     not_read: tuple[str, ...] = ()  # files of a folder that hold no tracks by their names, with the reason
 
 

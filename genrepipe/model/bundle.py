@@ -25,7 +25,7 @@ from genrepipe.model import features, signature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MANIFEST = "bundle.json"
+MANIFEST = signature.MANIFEST
 FORMAT = 3
 MODEL, GOLDEN, REFERENCE, CARD = "model.onnx", "golden.parquet", "reference.parquet", "card.md"
 FILES = (MODEL, GOLDEN, REFERENCE, CARD)

@@ -21,7 +21,7 @@ from genrepipe.core.quoting import identifier, literal
 from genrepipe.warehouse import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from genrepipe.core.resources import Plan
     from genrepipe.warehouse.failures import NamedFile
@@ -156,10 +156,10 @@ class Database:
             rows = self._connection.from_arrow(_ArrowStream(other.sql(query)))
             rows.query("batch", f"CREATE OR REPLACE TEMP TABLE {table} AS FROM batch")
 
-    def create_macros(self, missing: Iterable[str] = ()) -> None:
-        """Create the temporary macros that the SQL files share; ``missing`` are more texts that say that a value is not known."""
+    def create_macros(self) -> None:
+        """Create the temporary macros that the SQL files share."""
         known = contracts.load("source_tracks").table.custom("missingMarkers") or []
-        markers = ", ".join(literal(marker.strip()) for marker in dict.fromkeys(["", *map(str, known), *missing]))
+        markers = ", ".join(literal(marker.strip()) for marker in dict.fromkeys(["", *map(str, known)]))
         self.execute(assets.sql("macros/shared").replace("{missing_markers}", markers))
         self.execute(
             f"CREATE OR REPLACE TEMP MACRO artist_key_of(artist_name) AS ({assets.sql('macros/artist_key_of')})"

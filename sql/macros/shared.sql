@@ -25,7 +25,7 @@ CREATE OR REPLACE TEMP MACRO tidy(cell) AS
 -- A cell without the spaces around it; an empty one is missing.
 CREATE OR REPLACE TEMP MACRO trimmed(cell) AS nullif(trim(cell), '');
 
--- Whether a cell says that its value is not known. {missing_markers} are those of the contract, and of the job.
+-- Whether a cell says that its value is not known. {missing_markers} are those of contracts/source_tracks.odcs.yaml.
 CREATE OR REPLACE TEMP MACRO is_missing(cell) AS trim(cell) IN ({missing_markers});
 
 -- A cell without what surrounds it and shows nothing: white space, zero-width characters, byte order marks.

@@ -199,6 +199,7 @@ def test_texts_of_every_kind_are_read(tmp_path: Path, kind: str, packing: str) -
     path = tmp_path / f"t.csv{packing}"
     path.write_bytes(gzip.compress(content) if packing else content)
     assert values(path, column="artist_name", encoding=named) == ["Sigur Rós"]
+    assert values(path, encoding=named) == ["1"]
     assert values(path, column="loudness", encoding=named) == [pytest.approx(float(track(1)["loudness"]), rel=1e-6)]
 
 

@@ -33,7 +33,7 @@ crash-images: $(DEV)/ready  ## every disk that a power cut may leave, opened; ev
 
 fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader, and 100,000 of all else that is handed to a command
 	$(DEV)/bin/pytest -m slow -n 2 -rP tests/ingest/test_fuzz.py
-	$(DEV)/bin/pytest -m slow -s tests/cli/test_handed.py
+	$(DEV)/bin/pytest -m slow -s -o faulthandler_timeout=0 tests/cli/test_handed.py
 
 image-test: $(DEV)/ready  ## build the Dockerfile, run the image, its signals, a cron daemon (needs root)
 	$(DEV)/bin/pytest -m "image and not slow" tests/jobs/test_image.py

@@ -27,6 +27,7 @@ from genrepipe.core import files, resources, signals
 from genrepipe.core.errors import MORE_MEMORY, GenrepipeError, StorageError, UsageError, as_genrepipe_error
 
 EXIT_CODES = {0, 64, 65, 66, 70, 74, 75, 78, 130, 143}
+LONGEST = 2_000  # characters of a message
 TERMINATION_LOG = "/dev/termination-log"  # Kubernetes keeps what is written there as the container's last message
 
 
@@ -119,6 +120,8 @@ def _fail(error: GenrepipeError, arguments: list[str]) -> int:
     """Print one line, and the JSON object where it was asked for, and return the error's exit code."""
     # Names in it may hold anything, control characters of terminals too.
     message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(str(error).split()))
+    if len(message) > LONGEST:  # by a value that is repeated in it; the end says what to do
+        message = f"{message[: LONGEST - 500]} … {message[-500:]}"
     failure = {"status": "failed", "error": type(error).__name__, "message": message, "exit_code": error.exit_code}
     if OUTCOME.shown:  # a result that is a failure: what was printed of it says more
         failure = {**OUTCOME.shown, "exit_code": error.exit_code}

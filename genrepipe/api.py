@@ -48,17 +48,29 @@ def validate(
     *,
     encoding: str = "utf-8",
     map: Mapping[str, str] | None = None,  # noqa: A002  the key's name
+    recipe: str | Mapping[str, Any] | None = None,
+    missing: Sequence[str] = (),
 ) -> ValidateResult:
     """Check a source against its contract, and write nothing.
+
+    Parameters
+    ----------
+    map
+        Contract column to source column.
+    recipe
+        How another catalogue becomes ours: the name of a recipe that ships, the path of a file, or what such a file holds.
+    missing
+        Texts that say in any column that the value is not known, beside those of the contract.
 
     Raises
     ------
     GenrepipeError
         The source is not there, or cannot be read as a track table.
     """
+    from genrepipe.ingest import recipes  # noqa: PLC0415
     from genrepipe.pipeline.validate import validate as check  # noqa: PLC0415  DuckDB
 
-    return check(_texts(source), encoding, map)
+    return check(_texts(source), encoding, recipes.load(recipe).with_keys(map or {}, missing))
 
 
 def train(
@@ -81,7 +93,7 @@ def train(
     request = from_values(TrainRequest, {"source": _texts(source), "out": out, **keys})
     return fit(
         request.source, request.out, models=request.models, seed=request.seed, trials=request.tune,
-        encoding=request.encoding, mapping=request.map, reporter=reporter,
+        encoding=request.encoding, source_recipe=request.reading, reporter=reporter,
     )  # fmt: skip
 
 

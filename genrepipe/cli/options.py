@@ -11,8 +11,11 @@ from genrepipe.cli.output import OUTCOME
 from genrepipe.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic.fields import FieldInfo
 
+    from genrepipe.ingest.recipes import SourceRecipe
     from genrepipe.pipeline.requests import Request, ScoreRequest, TrainRequest
 
 OUTPUT = click.option(
@@ -23,10 +26,36 @@ ENCODING = click.option(
     "--encoding", default="utf-8", show_default=True, envvar="GENREPIPE_ENCODING",
     help="Encoding of CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's.",
 )  # fmt: skip
-MAP = click.option(
-    "--map", "mapping", multiple=True, metavar="OURS=THEIRS",
-    help='Read a contract column from another one: --map artist_name="Artist Name".',
+READ_BY = (
+    click.option(
+        "--map", multiple=True, metavar="OURS=THEIRS",
+        help='Read a contract column from another one: --map artist_name="Artist Name".',
+    ),
+    click.option(
+        "--recipe", envvar="GENREPIPE_RECIPE", metavar="RECIPE",
+        help="How another catalogue becomes ours: a recipe's name or file.",
+    ),
+    click.option(
+        "--missing", multiple=True, metavar="TEXT",
+        help="A text that says in any column that the value is not known, beside those of the contract.",
+    ),
 )  # fmt: skip
+
+
+def READING(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802  used as the other options are
+    """Give a command the options that say how a source is read; ``recipe_of`` takes all but the encoding."""
+    for option in (*reversed(READ_BY), ENCODING):
+        command = option(command)
+    return command
+
+
+def recipe_of(keys: dict[str, Any]) -> SourceRecipe:
+    """Return the recipe by which the options say that a source is read."""
+    from genrepipe.ingest import recipes
+
+    return recipes.load(keys["recipe"]).with_keys(pairs(keys["map"], "--map"), keys["missing"])
+
+
 WAREHOUSE = click.option(
     "--warehouse", type=click.Path(readable=False, path_type=Path), default=Path("warehouse.duckdb"), show_default=True,
     envvar="GENREPIPE_WAREHOUSE", show_envvar=True, help="The DuckDB file that people query.",

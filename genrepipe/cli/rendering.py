@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ModelList,
         ModelPerformance,
         PromoteResult,
+        ProposeResult,
         QuarantineList,
         ReplayResult,
         RetractResult,
@@ -52,6 +53,7 @@ def score_text(result: ScoreResult) -> str:
             f"  received   {result.received:,} = {result.predicted:,} predicted + {result.quarantined:,} quarantined "
             f"+ {result.duplicates:,} duplicates + {result.empty:,} empty"
         ),
+        *([f"  left out   {result.filtered:,} rows by the recipe's filter"] if result.filtered else []),
         f"  imputed    {imputed}",
         *([f"  withdrawn  {result.withdrawn:,} tracks are no longer in the catalogue"] if result.withdrawn else []),
         *([f"  flips      {result.flips:,} tracks have another genre than before"] if result.flips else []),
@@ -193,6 +195,31 @@ def config_text(result: dict[str, Any]) -> str:
     )
 
 
+def proposed_text(result: ProposeResult) -> str:
+    """Show what was found for each column, and what is left to fill in."""
+    lines = [f"{result.recipe}: {len(result.columns)} columns"]
+    lines += [f"  {name:<17} {printable(found)}" for name, found in result.columns.items()]
+    lines += [f"  to fill in: {printable(line)}" for line in result.fill_in]
+    return "\n".join([*lines, f"Next: genrepipe recipe check {shlex.quote(result.recipe)} SOURCE"])
+
+
+def recipes_text(result: dict[str, Any]) -> str:
+    """List the recipes that ship."""
+    return "\n".join(f"{each['recipe']:<24} {each['description']}" for each in result["recipes"])
+
+
+def checked_text(result: ValidateResult) -> str:
+    """Show what the contract's columns hold, as a recipe reads them, and how the source keeps its contract."""
+    lines = [f"{'column':<17} {'missing':>9}  {'5 %':>12} {'median':>12} {'95 %':>12}  most frequent"]
+    for column in result.columns:
+        numbers = " ".join(
+            f"{'' if each is None else f'{each:,.6g}':>12}" for each in (column.low, column.median, column.high)
+        )
+        values = ", ".join(f"{printable(each['value'])[:24]} {each['rows']:,}" for each in column.values[:4])
+        lines.append(f"{column.name:<17} {column.missing:>9,}  {numbers}  {values}".rstrip())
+    return "\n".join([*lines, "", validate_text(result)])
+
+
 def validate_text(result: ValidateResult) -> str:
     """Show how a source keeps its contract, with a few examples for each broken rule."""
     lines = [
@@ -200,6 +227,7 @@ def validate_text(result: ValidateResult) -> str:
             f"{result.status}: {result.received:,} rows = {result.accepted:,} good + {result.quarantined:,} rejected "
             f"+ {result.duplicates:,} duplicates + {result.empty:,} empty"
         ),
+        *([f"left out by the recipe's filter: {result.filtered:,} rows more"] if result.filtered else []),
         f"rejected {result.quarantined_percent:.2f} %, the limit is {result.max_quarantined_percent} %",
         *result.notes,
         *(
@@ -208,8 +236,13 @@ def validate_text(result: ValidateResult) -> str:
             if check.verdict != "passed"
         ),
     ]
+    lines += [f"  doubtful  {doubt}" for doubt in result.doubts]
     for reason in result.reasons:
         lines.append(f"  {reason.rows:>8,}  {printable(reason.reason)}")
+        if reason.values:
+            lines.append(
+                "            " + ", ".join(f"{printable(each['value'])!r} {each['rows']:,}" for each in reason.values)
+            )
         lines += [f"            {printable(example['file'])} row {example['row']}" for example in reason.examples]
     return "\n".join(lines)
 

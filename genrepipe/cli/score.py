@@ -9,10 +9,9 @@ import click
 
 from genrepipe.cli import rendering
 from genrepipe.cli.options import (
-    ENCODING,
     FROM,
-    MAP,
     OUTPUT,
+    READING,
     SET,
     SOURCE,
     TO,
@@ -20,7 +19,7 @@ from genrepipe.cli.options import (
     RequestCommand,
     flags,
     job_request,
-    pairs,
+    recipe_of,
     score_request,
     settings_of,
 )
@@ -30,6 +29,7 @@ from genrepipe.core.errors import ContractBroken, UsageError
 
 if TYPE_CHECKING:
     from genrepipe.pipeline.requests import ScoreRequest
+    from genrepipe.pipeline.results import ValidateResult
 
 
 @click.command(cls=RequestCommand, kind="score", positional=("source",))
@@ -71,10 +71,9 @@ def _run_score(request: ScoreRequest, first: str | None, last: str | None, outpu
 
 @click.command()
 @SOURCE
-@ENCODING
-@MAP
+@READING
 @OUTPUT
-def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], output: str) -> None:
+def validate(source: tuple[str, ...], encoding: str, output: str, **keys: Any) -> None:
     """Check SOURCE against its contract, and write nothing. Exits with 65 where a run would be stopped.
 
     \b
@@ -83,8 +82,13 @@ def validate(source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], o
     """
     from genrepipe.pipeline.validate import validate as check
 
-    result = check(source, encoding, pairs(mapping, "--map"))
+    result = check(source, encoding, recipe_of(keys))
     show(result, output, rendering.validate_text)
+    refuse(result, source)
+
+
+def refuse(result: ValidateResult, source: tuple[str, ...]) -> None:
+    """Stop with an error where a run would be stopped."""
     if result.status == "rejected":
         failed = [check.name for check in result.checks if check.verdict == "failed"] or ["no tracks"]
         raise ContractBroken(

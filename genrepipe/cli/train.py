@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genrepipe.cli import rendering
-from genrepipe.cli.options import ENCODING, MAP, OUTPUT, SOURCE, RequestCommand, flags, pairs
+from genrepipe.cli.options import OUTPUT, READING, SOURCE, RequestCommand, flags, recipe_of
 from genrepipe.cli.output import show
 
 if TYPE_CHECKING:
@@ -37,10 +37,9 @@ def train(output: str, **values: Any) -> None:
 @click.command()
 @click.argument("bundle")
 @SOURCE
-@ENCODING
-@MAP
+@READING
 @OUTPUT
-def audit(bundle: str, source: tuple[str, ...], encoding: str, mapping: tuple[str, ...], output: str) -> None:
+def audit(bundle: str, source: tuple[str, ...], encoding: str, output: str, **keys: Any) -> None:
     """Look for leaks in how BUNDLE is trained and measured on labelled SOURCE. Exits with 78 where a gate fails.
 
     \b
@@ -53,7 +52,7 @@ def audit(bundle: str, source: tuple[str, ...], encoding: str, mapping: tuple[st
     with _needs_extra(), watching() as reporter:
         from genrepipe.training.audit import audit as run_gates
 
-        result = run_gates(bundle, source, encoding, pairs(mapping, "--map"), reporter)
+        result = run_gates(bundle, source, encoding, recipe_of(keys), reporter)
     show(result, output, rendering.audit_text)
     if result.status == "failed":
         click.get_current_context().exit(BundleBroken.exit_code)
@@ -68,12 +67,9 @@ def audit(bundle: str, source: tuple[str, ...], encoding: str, mapping: tuple[st
     help="The page: one HTML file that opens offline.",
 )
 @click.option("--model", help="The bundle whose answers are shown; without it, the champion.")
-@ENCODING
-@MAP
+@READING
 @OUTPUT
-def explore(
-    source: tuple[str, ...], out: Path, model: str | None, encoding: str, mapping: tuple[str, ...], output: str
-) -> None:
+def explore(source: tuple[str, ...], out: Path, model: str | None, encoding: str, output: str, **keys: Any) -> None:
     """Draw labelled SOURCE, and a bundle's answers for it, on one page. Needs: pip install 'genrepipe[train]'.
 
     \b
@@ -85,7 +81,7 @@ def explore(
     with _needs_extra(), watching() as reporter:
         from genrepipe.pages.explore import explore as draw
 
-        result = draw(source, out, model, encoding, pairs(mapping, "--map"), reporter)
+        result = draw(source, out, model, encoding, recipe_of(keys), reporter)
     show(result, output, rendering.explore_text)
 
 
@@ -98,7 +94,7 @@ def train_bundles(request: TrainRequest) -> TrainResult:
 
         return fit(
             request.source, request.out, models=request.models, seed=request.seed, trials=request.tune,
-            encoding=request.encoding, mapping=request.map, reporter=reporter,
+            encoding=request.encoding, source_recipe=request.reading, reporter=reporter,
         )  # fmt: skip
 
 

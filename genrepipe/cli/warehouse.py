@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from genrepipe.cli import rendering
-from genrepipe.cli.options import BUNDLES, ENCODING, JOB, MAP, OUTPUT, SOURCE, WAREHOUSE, Group, pairs
+from genrepipe.cli.options import BUNDLES, JOB, OUTPUT, READING, SOURCE, WAREHOUSE, Group, recipe_of
 from genrepipe.cli.output import show
 
 
@@ -166,10 +167,9 @@ def quarantine_replay(corrected: Path, run_date: str, warehouse: Path, bundles: 
 @click.command()
 @SOURCE
 @WAREHOUSE
-@ENCODING
-@MAP
+@READING
 @OUTPUT
-def labels(source: tuple[str, ...], warehouse: Path, encoding: str, mapping: tuple[str, ...], output: str) -> None:
+def labels(source: tuple[str, ...], warehouse: Path, encoding: str, output: str, **keys: Any) -> None:
     """Take genre labels that come later, from SOURCE with instance_id and music_genre, and measure the runs by them.
 
     \b
@@ -180,7 +180,7 @@ def labels(source: tuple[str, ...], warehouse: Path, encoding: str, mapping: tup
     from genrepipe.pipeline.labels import take_labels
 
     with watching() as reporter:
-        result = take_labels(warehouse, source, encoding, pairs(mapping, "--map"), reporter)
+        result = take_labels(warehouse, source, encoding, recipe_of(keys), reporter)
     show(result, output, rendering.labels_text)
 
 

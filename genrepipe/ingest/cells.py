@@ -20,10 +20,15 @@ SCALAR = re.compile(
     r"VARCHAR|ENUM\(.*\)|BOOLEAN|U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|UINTEGER|UUID|DATE|TIME.*|INTERVAL|BIT|\"NULL\"",
     re.DOTALL,
 )
+LIST = re.compile(
+    r"(?:VARCHAR|U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|UINTEGER|DOUBLE|FLOAT|DECIMAL\(.*\)|UUID)\[[0-9]*\]"
+)  # of values
 EXACT_WHOLE = 2**53  # whole numbers up to it are what they were in a DOUBLE, IEEE 754
 
 
-def as_text(database: Database, part: Part, rows: str, name: str, kind: str, column: Column) -> str:
+def as_text(
+    database: Database, part: Part, rows: str, name: str, kind: str, column: Column, of_list: str = "refuse"
+) -> str:
     """Return the SQL expression of a column's text.
 
     Binary text is decoded; identifiers of fixed binary are written in hexadecimal digits. A decimal loses its trailing
@@ -35,6 +40,8 @@ def as_text(database: Database, part: Part, rows: str, name: str, kind: str, col
         The FROM clause.
     kind
         DuckDB's type of the column ``name``.
+    of_list
+        What is read of a list: ``join`` its values, with semicolons, the ``first`` of them, or ``refuse`` the column.
 
     Raises
     ------
@@ -43,6 +50,9 @@ def as_text(database: Database, part: Part, rows: str, name: str, kind: str, col
     """
     cell = identifier(name)
     is_id = bool(column.primaryKey)
+    if LIST.fullmatch(kind) and of_list != "refuse":
+        values = f"list_filter(CAST({cell} AS VARCHAR[]), lambda value: value IS NOT NULL)"
+        return f"array_to_string({values}, '; ')" if of_list == "join" else f"({values})[1]"
     if kind == "BLOB":
         return _binary(database, part, rows, name, is_id=is_id)
     if kind in {"DOUBLE", "FLOAT"}:
@@ -58,7 +68,7 @@ def as_text(database: Database, part: Part, rows: str, name: str, kind: str, col
     if SCALAR.fullmatch(kind):
         return f"CAST({cell} AS VARCHAR)"
     remedy = (
-        f"Write one value, for example array_to_string({cell}, '; ')"
+        "Write one value, or add list: join or list: first to that column in a recipe"
         if kind.endswith("]")
         else "Write it as text or as a number"
     )

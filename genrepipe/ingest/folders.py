@@ -64,7 +64,7 @@ def delivered(folder: Path, is_read: Callable[[Path], bool]) -> Delivered:
             elif path.is_symlink() and not path.exists():
                 found.not_read.append(f"{path} (a broken link)")
             else:
-                found.not_read.append(f"{path} (neither CSV nor Parquet by its name)")
+                found.not_read.append(f"{path} (neither CSV, JSON Lines nor Parquet by its name)")
     found.not_read.sort()
     return found
 

@@ -43,7 +43,8 @@ def fingerprint(database: Database, source: Source) -> str:
                 contents.append(str(content))
         else:
             contents.append(sources.digest(part.path, part.name))
-    how = json.dumps([contents, source.encoding, dict(sorted(source.mapping.items()))])
+    recipe = source.recipe.names() if source.recipe.is_empty() else source.recipe.dumped()
+    how = json.dumps([contents, source.encoding, recipe], sort_keys=True)
     return hashlib.sha256(how.encode()).hexdigest()
 
 
@@ -73,17 +74,19 @@ def land(steps: Steps, source: Source) -> Landing:
 
 def count(database: Database) -> RowCounts:
     """Count what became of every row that landed."""
-    landed, empty, broken = database.rows(
-        "SELECT count(*), count(*) FILTER (is_empty), count(broken_rules) FROM landed"
+    landed, empty, broken, filtered = database.rows(
+        "SELECT count(*), count(*) FILTER (is_empty), count(broken_rules), "
+        f"count(*) FILTER (is_empty AND {reader.FILTERED_IN} = {literal(reader.FILTERED)}) FROM landed"
     )[0]
     unparsed = database.value("SELECT count(*) FROM unparsed")
     superseded, contradicting = database.rows("SELECT count(*), count(*) FILTER (contradicts) FROM superseded")[0]
     return RowCounts(
-        received=landed + unparsed,
+        received=landed + unparsed - filtered,
         accepted=landed - empty - broken - superseded,
         quarantined=unparsed + broken + contradicting,
         duplicates=superseded - contradicting,
-        empty=empty,
+        empty=empty - filtered,
+        filtered=filtered,
     )
 
 
@@ -119,6 +122,8 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[s
         return [f"{part.name}: {note}" for note in reading.notes]
     landed = int(database.value("SELECT count(*) FROM landed")) - before
     _number_rows(database, ordinal, before, reading.rejected)
+    if part.kind == "json":
+        reader.refuse_uncounted(part, reading, landed + reading.rejected)
     if part.kind == "csv":
         swallowed = (
             f"SELECT row_number_of(row_id) FROM landed WHERE part_of(row_id) = {ordinal} "
@@ -126,7 +131,7 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[s
         )
         reader.refuse_swallowed(database, part, reading, ordinal, swallowed)
         reader.refuse_uncounted(part, reading, landed + reading.rejected)
-    used = {position for position in reading.positions.values() if position is not None}
+    used = reading.columns.used
     unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(reading.header) if i not in used]
     notes = [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]
     return [f"{part.name}: {note}" for note in notes]

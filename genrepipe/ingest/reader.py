@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ import polars as pl
 
 from genrepipe.core.errors import SourceShapeError, StorageError
 from genrepipe.core.quoting import identifier, literal
-from genrepipe.ingest import cells, files, sources, sqlite, text
+from genrepipe.ingest import cells, files, recipes, sources, sqlite, text
+from genrepipe.ingest.sources import Columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from genrepipe.contracts import Table
+    from genrepipe.contracts.documents import Column
     from genrepipe.ingest.sources import Part, Source
     from genrepipe.ingest.text import Dialect
     from genrepipe.warehouse.connection import Database
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 ALIAS = "genrepipe_source"  # of a source's database; that of a warehouse is its file's name
 COPY = "genrepipe_view"  # what a view of such a database says
 MAX_LINE_BYTES = 2_000_000
+NO_DELIMITER = "\x1f"  # in no JSON: control characters are escaped there, RFC 8259
+IS_OBJECT = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
+FILTERED_IN, FILTERED = "quarantine_id", "filtered"  # the column that says so of a row that a recipe leaves out
 COMPRESSION = {"": "none", ".gz": "gzip", ".zst": "zstd"}  # in DuckDB's words
 PARSE_FAILURES = {
     "MISSING COLUMNS": "columns: has fewer cells than the header",
@@ -43,8 +49,8 @@ class Reading:
     ----------
     header
         The names of its columns.
-    positions
-        The position in it of each of the contract's columns, None of one that is not there.
+    columns
+        Where in it the contract's columns are.
     rejected
         How many rows could not be parsed; they are in the relation ``unparsed``.
     uncounted
@@ -54,7 +60,7 @@ class Reading:
     """
 
     header: tuple[str, ...] = ()
-    positions: dict[str, int | None] = field(default_factory=dict)
+    columns: Columns = field(default_factory=lambda: Columns({}))
     delimiter: str = ","
     rejected: int = 0
     uncounted: int = 0
@@ -75,7 +81,8 @@ def read(
     StorageError
         The part cannot be read.
     """
-    return (_read_text if part.kind == "csv" else _read_typed)(database, part, source, contract, ordinal, insert)
+    how = {"csv": _read_text, "json": _read_json}.get(part.kind, _read_typed)
+    return how(database, part, source, contract, ordinal, insert)
 
 
 def _read_typed(
@@ -87,17 +94,17 @@ def _read_typed(
         kinds = {str(name): str(kind) for name, kind, *_ in described}
         if part.kind == "parquet":
             _refuse_repeated(database, part)
-        header, positions = _columns(part, source, contract, list(kinds))
-        expressions = {
-            ours: "NULL::VARCHAR"
-            if at is None
-            else cells.constant(part.constants[header[at]])
-            if at >= len(kinds)
-            else cells.as_text(database, part, rows, header[at], kinds[header[at]], contract.column(ours))
-            for ours, at in positions.items()
-        }
-        insert(_select(expressions, rows))
-    return Reading(header, positions)
+        header, columns = _columns(part, source, contract, list(kinds))
+
+        def cell(at: int, column: Column) -> str:
+            if at >= len(kinds):
+                return cells.constant(part.constants[header[at]])
+            said = source.recipe.columns.get(column.name)
+            of_list = said.list if said else "refuse"
+            return cells.as_text(database, part, rows, header[at], kinds[header[at]], column, of_list)
+
+        insert(_select(source, contract, columns, cell, rows))
+    return Reading(header, columns)
 
 
 def _refuse_repeated(database: Database, part: Part) -> None:
@@ -116,19 +123,45 @@ def _refuse_repeated(database: Database, part: Part) -> None:
             )
 
 
-def _columns(
-    part: Part, source: Source, contract: Table, names: list[str]
-) -> tuple[tuple[str, ...], dict[str, int | None]]:
+def _columns(part: Part, source: Source, contract: Table, names: list[str]) -> tuple[tuple[str, ...], Columns]:
     """Return the columns of a part, after its own those that its folders name, and where the contract's columns are."""
     own = {sources.folded(name) for name in names}
     header = [*names, *(name for name in part.constants if sources.folded(name) not in own)]
     where = f"{part.name} (SQLite)" if part.kind == "table" and sqlite.is_sqlite(part.path) else part.name
-    return tuple(header), sources.match_columns(header, contract, source.mapping, where)
+    return tuple(header), sources.match_columns(header, contract, source.recipe, where)
 
 
-def _select(expressions: dict[str, str], rows: str) -> str:
-    columns = ", ".join(f"{expression} AS {identifier(ours)}" for ours, expression in expressions.items())
-    return f"SELECT {columns} FROM {rows}"
+def _select(source: Source, contract: Table, columns: Columns, cell: Callable[[int, Column], str], rows: str) -> str:
+    """Return the SELECT of the contract's columns as the recipe has them.
+
+    ``cell`` gives the SQL expression of the text at a position of the header, for one of the contract's columns. A row
+    that the recipe's filter leaves out holds nothing but the mark of that.
+    """
+    recipe = source.recipe
+    expressions = {}
+    for column in contract.properties:
+        at, said = columns.positions[column.name], recipe.columns.get(column.name)
+        if said and said.constant is not None:
+            expressions[column.name] = cells.constant(said.constant)
+        elif said and said.hash:
+            expressions[column.name] = recipes.made_id(cell(at, _text_of(column)) for at in columns.hashed)
+        else:
+            expressions[column.name] = cells.constant(None) if at is None else recipe.sql(cell(at, column), column)
+    if recipe.filter:
+        text = _text_of(contract.properties[0])
+        left_out = recipe.is_left_out({name: cell(at, text) for name, at in columns.filtered.items()})
+        expressions = {name: f"CASE WHEN NOT ({left_out}) THEN {each} END" for name, each in expressions.items()}
+        if FILTERED_IN in expressions:
+            expressions[FILTERED_IN] = (
+                f"CASE WHEN {left_out} THEN {literal(FILTERED)} ELSE {expressions[FILTERED_IN]} END"
+            )
+    listed = ", ".join(f"{expression} AS {identifier(ours)}" for ours, expression in expressions.items())
+    return f"SELECT {listed} FROM {rows}"
+
+
+def _text_of(column: Column) -> Column:
+    """Return a column of plain text, in which no cell is an id or a number."""
+    return column.model_copy(update={"logicalType": "string", "primaryKey": False})
 
 
 def _read_text(
@@ -145,30 +178,24 @@ def _read_text(
             f"{part.name} has no header that can be read",
             "If it is text but not UTF-8, add --encoding windows-1252 or utf-16",
         )
-    header, positions = _columns(part, source, contract, list(dialect.header))
+    header, columns = _columns(part, source, contract, list(dialect.header))
     names = [f"c{i}" for i in range(len(dialect.header))]
-    decimals = (
-        {each.name for each in contract.properties if each.logicalType == "number"} if dialect.decimal == "," else set()
-    )
-    expressions = {
-        ours: "NULL::VARCHAR"
-        if at is None
-        else cells.constant(part.constants[header[at]])
-        if at >= len(names)
-        else f"replace({names[at]}, ',', '.')"
-        if ours in decimals
-        else f"regexp_replace({names[at]}, '^([0-9]+),(0+)$', '\\1.\\2')"
-        if dialect.decimal == "," and contract.column(ours).primaryKey  # 7,0 is 7.0
-        else f"CAST({names[at]} AS VARCHAR)"
-        for ours, at in positions.items()
-    }
+
+    def cell(at: int, column: Column) -> str:
+        if at >= len(names):
+            return cells.constant(part.constants[header[at]])
+        if dialect.decimal == "," and column.logicalType == "number":
+            return f"replace({names[at]}, ',', '.')"
+        if dialect.decimal == "," and column.primaryKey:  # 7,0 is 7.0
+            return f"regexp_replace({names[at]}, '^([0-9]+),(0+)$', '\\1.\\2')"
+        return f"CAST({names[at]} AS VARCHAR)"
 
     def read_rows(path: Path, how: Dialect) -> Reading:
-        rows = insert(_select(expressions, _read_csv(path, how, names)))
+        rows = insert(_select(source, contract, columns, cell, _read_csv(path, how, names)))
         rejected = _take_rejects(database, path, how, ordinal)
         _refuse_cut(database, part, path, ordinal, rows + rejected)
         lost = _uncounted(path, how, rows + rejected)
-        return Reading(header, positions, how.delimiter, rejected, lost, how.notes)
+        return Reading(header, columns, how.delimiter, rejected, lost, how.notes)
 
     if dialect.plain:
         try:
@@ -178,6 +205,160 @@ def _read_text(
             _drop_rejects(database)
     with _copied(part, dialect, database.scratch) as (path, how):
         return read_rows(path, how)
+
+
+def _read_json(
+    database: Database, part: Part, source: Source, contract: Table, ordinal: int, insert: Callable[[str], int]
+) -> Reading:
+    """Read JSON Lines: one object in each line, whose keys are the columns."""
+    files.check_complete(part.path, part.name)
+    dialect = text.detect(part.path, part.name, source.encoding, NO_DELIMITER)
+    how = replace(
+        dialect,
+        header=("line",),
+        delimiter=NO_DELIMITER,
+        quote="",
+        begins_at=0,
+        skipped=0,
+        spaced=False,
+        notes=(),
+        plain=False,
+    )
+    with _copied(part, how, database.scratch) as (path, how):
+        database.execute(
+            f"CREATE OR REPLACE TEMP TABLE json_lines AS SELECT line FROM {_read_csv(path, how, ['line'])} WHERE line <> ''",
+            reading=part,
+        )
+        rejected = int(database.value("SELECT count(*) FROM reject_errors"))
+        _drop_rejects(database)
+        uncounted = _uncounted(path, how, int(database.value("SELECT count(*) FROM json_lines")) + rejected)
+    if rejected:
+        raise SourceShapeError(
+            f"{part.name}: {rejected:,} lines are longer than {MAX_LINE_BYTES:,} bytes, or no text",
+            "Look at those lines",
+        )
+    database.execute(
+        f"INSERT INTO unparsed SELECT row_id_of({ordinal}, rowid + 1), 'json: is not a JSON object', line FROM json_lines "
+        f"WHERE NOT {IS_OBJECT}"
+    )
+    database.execute(f"UPDATE json_lines SET line = NULL WHERE NOT {IS_OBJECT}")
+    rejected = int(database.value("SELECT count(*) FROM unparsed WHERE part_of(row_id) = ?", [ordinal]))
+    names = [
+        str(name)
+        for (name,) in database.rows(
+            "SELECT name FROM (SELECT unnest(json_keys(line)) AS name, rowid FROM json_lines) GROUP BY name ORDER BY min(rowid)"
+        )
+    ]
+    if not names:
+        raise SourceShapeError(
+            f"{part.name} holds no line that is a JSON object",
+            "Write one object a line, for example: jq -c '.[]' in.json > out.jsonl",
+        )
+    header, columns = _columns(part, source, contract, names)
+    own = sorted(at for at in columns.used if at < len(names))
+    paths = {at: "$." + json.dumps(names[at], ensure_ascii=False) for at in own}
+    for at in own:
+        _refuse_objects(database, part, names[at], paths[at])
+    values = f"json_extract_string(line, [{', '.join(map(literal, paths.values()))}])"
+    rows = f"(SELECT {values} AS v FROM json_lines WHERE line IS NOT NULL ORDER BY rowid)"
+
+    def cell(at: int, _: Column) -> str:
+        return cells.constant(part.constants[header[at]]) if at >= len(names) else f"v[{own.index(at) + 1}]"
+
+    insert(_select(source, contract, columns, cell, rows))
+    database.execute("DROP TABLE json_lines")
+    return Reading(header, columns, NO_DELIMITER, rejected, uncounted)
+
+
+def _refuse_objects(database: Database, part: Part, name: str, path: str) -> None:
+    """Refuse a key whose values are objects, or lists of anything but texts, which the contract has no column for."""
+    kind, first = f"json_type(line, {literal(path)})", f"json_type(line, {literal(path + '[0]')})"
+    found = database.value(
+        f"SELECT any_value({kind}) FROM json_lines "
+        f"WHERE ({kind} = 'OBJECT' OR ({kind} = 'ARRAY' AND coalesce({first}, '') <> 'VARCHAR'))"
+    )
+    if found is not None:
+        what = "an object" if found == "OBJECT" else "a list"
+        raise SourceShapeError(
+            f"{part.name}: {name[:60]} is {what} in some lines, and one value is read",
+            "Write it as text or as a number",
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The first rows of a part, every column as text.
+
+    Attributes
+    ----------
+    header
+        The names of its columns, in the order of those of ``rows``, which are c0, c1 and so on.
+    lists
+        The names of those that hold lists.
+    """
+
+    header: tuple[str, ...]
+    rows: pl.DataFrame
+    lists: tuple[str, ...] = ()
+
+
+def sample(database: Database, part: Part, source: Source, limit: int) -> Sample:
+    """Return the first ``limit`` rows of a part; those that cannot be parsed are passed over.
+
+    Raises
+    ------
+    SourceShapeError
+        It is no table.
+    StorageError
+        It cannot be read.
+    """
+    if part.kind == "csv":
+        files.check_complete(part.path, part.name)
+        dialect = text.detect(part.path, part.name, source.encoding, part.delimiter)
+        names = [f"c{i}" for i in range(len(dialect.header))]
+        if not any(name.strip() for name in dialect.header):
+            raise SourceShapeError(
+                f"{part.name} has no header that can be read", "Write the names of the columns into its first line"
+            )
+        with (
+            nullcontext((part.path, dialect)) if dialect.plain else _copied(part, dialect, database.scratch) as (
+                path,
+                how,
+            )
+        ):
+            rows = database.frame(f"FROM {_read_csv(path, how, names)} LIMIT {limit}")
+            _drop_rejects(database)
+        return Sample(dialect.header, rows)
+    if part.kind == "json":
+        files.check_complete(part.path, part.name)
+        lines = files.head(part.path, limit * 1000).splitlines()[:limit]
+        objects = [each for line in lines if isinstance(each := _object(line), dict)]
+        header = tuple(dict.fromkeys(str(name) for each in objects for name in each))
+        cells_of = {name: [_cell(each.get(name)) for each in objects] for name in header}
+        lists = tuple(name for name in header if any(isinstance(each.get(name), list) for each in objects))
+        return Sample(header, _texts(list(cells_of.values())), lists)
+    with opened(database, part) as table:
+        rows_of = table if part.kind == "table" else f"read_parquet({_escaped(part.path)}, hive_partitioning = false)"
+        described = database.rows(f"DESCRIBE SELECT * FROM {rows_of}", reading=part)
+        header = tuple(str(name) for name, *_ in described)
+        texts = ", ".join(f"CAST({identifier(name)} AS VARCHAR) AS c{i}" for i, name in enumerate(header))
+        rows = database.frame(f"SELECT {texts} FROM {rows_of} LIMIT {limit}")
+    return Sample(header, rows, tuple(str(name) for name, kind, *_ in described if str(kind).endswith("]")))
+
+
+def _object(line: bytes) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _cell(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
+
+
+def _texts(columns: list[list[str | None]]) -> pl.DataFrame:
+    return pl.DataFrame({f"c{i}": pl.Series(each, dtype=pl.String) for i, each in enumerate(columns)})
 
 
 @contextmanager

@@ -15,15 +15,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from genrepipe import contracts
 from genrepipe.core.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
 from genrepipe.core.events import SILENT, Reporter
 from genrepipe.ingest import files, folders, stores, text
+from genrepipe.ingest.recipes import SourceRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from genrepipe.contracts import Table
+    from genrepipe.contracts.documents import Column
 
+JSON_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".ndjson", ".ndjson.gz", ".ndjson.zst")
 CSV_SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 TABLE_MARK = "::"
@@ -40,7 +44,7 @@ class Part:
     """One file or table; ``name`` is what messages and the quarantine call it."""
 
     name: str
-    kind: Literal["csv", "parquet", "table"]
+    kind: Literal["csv", "json", "parquet", "table"]
     path: Path
     table: str = ""
     delimiter: str | None = None  # where the name says it
@@ -55,7 +59,7 @@ class Source:
 
     parts: tuple[Part, ...]
     encoding: str = "utf-8"
-    mapping: Mapping[str, str] = field(default_factory=dict)
+    recipe: SourceRecipe = field(default_factory=SourceRecipe)
     not_read: tuple[str, ...] = ()  # files of a folder that hold no tracks by their names, with the reason
 
 
@@ -64,19 +68,19 @@ def open_source(
     arguments: Iterable[str],
     *,
     encoding: str = "utf-8",
-    mapping: Mapping[str, str] | None = None,
+    recipe: SourceRecipe | None = None,
     reporter: Reporter = SILENT,
 ) -> Iterator[Source]:
     """Find the parts that the arguments name, see ``resolve``; objects are downloaded for as long as this lasts."""
     with stores.Downloads(reporter) as downloads:
-        yield resolve(arguments, encoding=encoding, mapping=mapping, downloads=downloads)
+        yield resolve(arguments, encoding=encoding, recipe=recipe, downloads=downloads)
 
 
 def resolve(
     arguments: Iterable[str],
     *,
     encoding: str = "utf-8",
-    mapping: Mapping[str, str] | None = None,
+    recipe: SourceRecipe | None = None,
     downloads: stores.Downloads | None = None,
 ) -> Source:
     """Find the parts that the arguments name, in their order; folders and globs in the order of names.
@@ -87,15 +91,15 @@ def resolve(
         Paths of CSV or Parquet files, globs, folders, or ``file.duckdb::table``; with ``downloads``, addresses of objects.
     encoding
         Encoding of the CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's. A byte order mark wins.
-    mapping
-        Contract column to source column, for sources that use other names.
+    recipe
+        How the source's columns become those of the contract; without it, they are those.
 
     Raises
     ------
     SourceMissing
         An argument names nothing that exists.
     UsageError
-        An argument, the encoding or the mapping cannot be understood.
+        An argument or the encoding cannot be understood.
     """
     encoding = text.check_encoding(encoding)
     parts: list[Part] = []
@@ -106,7 +110,7 @@ def resolve(
         raise UsageError(
             "No source was named", "Name a CSV or Parquet file, a folder, a glob, file.duckdb::table or s3://bucket/key"
         )
-    return Source(tuple(dict.fromkeys(parts)), encoding, dict(mapping or {}), not_read=tuple(not_read))
+    return Source(tuple(dict.fromkeys(parts)), encoding, recipe or SourceRecipe(), tuple(not_read))
 
 
 def _parts_of(argument: str, downloads: stores.Downloads | None, not_read: list[str]) -> list[Part]:
@@ -181,7 +185,7 @@ def _objects_of(address: str, downloads: stores.Downloads | None, not_read: list
         if any(map(folders.is_hidden, [*places, last])):
             return False
         if _kind(Path(last)) is None:
-            not_read.append(f"{name} (neither CSV nor Parquet by its name)")
+            not_read.append(f"{name} (neither CSV, JSON Lines nor Parquet by its name)")
             return False
         return True
 
@@ -193,10 +197,12 @@ def _objects_of(address: str, downloads: stores.Downloads | None, not_read: list
     ]
 
 
-def _kind(path: Path) -> Literal["csv", "parquet"] | None:
+def _kind(path: Path) -> Literal["csv", "json", "parquet"] | None:
     name = path.name.lower()
     if name.endswith(PARQUET_SUFFIXES):
         return "parquet"
+    if name.endswith(JSON_SUFFIXES):
+        return "json"
     return "csv" if name.endswith(CSV_SUFFIXES) else None
 
 
@@ -205,9 +211,14 @@ def _file_part(path: Path, name: str = "") -> Part:
     if kind is None:
         if DATABASE.search(path.name.lower()):
             raise UsageError(f"{name} is a database", f"Name its table: {name}::table")
+        if path.suffix.lower() == ".json":
+            raise UsageError(
+                f"{name}: a JSON document is not read, JSON Lines are",
+                "Write one object a line, for example: jq -c '.[]' in.json > out.jsonl",
+            )
         raise UsageError(
-            f"{name}: neither CSV nor Parquet by its name",
-            f"Name it {' or '.join((*CSV_SUFFIXES[:3], PARQUET_SUFFIXES[0]))}",
+            f"{name}: neither CSV, JSON Lines nor Parquet by its name",
+            f"Name it {' or '.join((*CSV_SUFFIXES[:3], JSON_SUFFIXES[0], PARQUET_SUFFIXES[0]))}",
         )
     return Part(
         name, kind, path, constants=folders.constants(name), delimiter="\t" if ".tsv" in path.name.lower() else None
@@ -219,53 +230,104 @@ def folded(name: str) -> str:
     return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFKC", name)).split()).casefold()
 
 
-def match_columns(columns: list[str], contract: Table, mapping: Mapping[str, str], where: str) -> dict[str, int | None]:
-    """Return the position of each of the contract's columns in ``columns``, None for an absent optional one.
+@dataclass(frozen=True)
+class Columns:
+    """Where a part has what the contract's columns are read from, as positions in its header.
+
+    Attributes
+    ----------
+    positions
+        By column of the contract; None where there is none.
+    hashed
+        Those of which the id of a track is made.
+    filtered
+        Those that say which rows are tracks, by the name that the recipe has for them.
+    """
+
+    positions: dict[str, int | None]
+    hashed: tuple[int, ...] = ()
+    filtered: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def used(self) -> set[int]:
+        """Every position that is read."""
+        return {at for at in self.positions.values() if at is not None} | {*self.hashed, *self.filtered.values()}
+
+
+def match_columns(columns: list[str], contract: Table, recipe: SourceRecipe, where: str) -> Columns:
+    """Find the contract's columns in a header, by name without regard to case; a unit after the name does not count.
 
     Raises
     ------
     UsageError
-        The mapping names a column that the contract or the source has not.
+        ``--map`` names a column that the contract has not.
     SourceShapeError
         A column is missing or occurs twice. The message has the flags that would mend it.
     """
-    names = [folded(name) for name in columns]
     wanted = {column.name: column.name for column in contract.properties}
-    for ours, theirs in mapping.items():
-        if ours not in wanted:
+    for ours, theirs in recipe.names().items():
+        if ours not in contracts.load("source_tracks").table.columns:
             close = nearest(ours, list(wanted))
             raise UsageError(
                 f"--map {ours}=…: the contract has no column {ours}",
                 f"Did you mean {close}?" if close else f"It has {', '.join(wanted)}",
             )
-        if folded(theirs) not in names:
-            raise SourceShapeError(
-                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {_listed(columns)}"
-            )
-        wanted[ours] = theirs
+        if ours in wanted:
+            wanted[ours] = theirs
     positions: dict[str, int | None] = {}
     missing = []
     for ours, theirs in wanted.items():
-        hits = [i for i, name in enumerate(names) if name == folded(theirs)]
-        hits = hits or [i for i, name in enumerate(names) if UNIT.sub("", name) == folded(theirs)]
-        if len(hits) > 1:
-            raise SourceShapeError(f"{where}: the column {theirs} occurs {len(hits)} times", "Keep one of them")
-        if not hits and not contract.column(ours).custom("optionalColumn"):
+        said = recipe.columns.get(ours)
+        if recipe.is_absent(ours) or (said and (said.constant is not None or said.hash)):
+            positions[ours] = None
+            continue
+        positions[ours] = _position(theirs, columns, where)
+        if positions[ours] is None and theirs != ours and recipe.needs(ours):
+            raise SourceShapeError(
+                f"{where}: there is no column {theirs!r} to map {ours} to", f"It has {_listed(columns)}"
+            )
+        if positions[ours] is None and recipe.needs(ours) and not contract.column(ours).custom("optionalColumn"):
             missing.append(ours)
-        positions[ours] = hits[0] if hits else None
     if missing:
-        raise SourceShapeError(*_missing_message(missing, columns, positions, where))
-    return positions
+        raise SourceShapeError(*_missing_message(missing, columns, positions, contract, where))
+    key = next((each.name for each in contract.properties if each.primaryKey), "")
+    said = recipe.columns.get(key)
+    hashed = tuple(_needed(name, columns, where, f"make {key} of") for name in (said.hash if said else ()))
+    filtered = {name: _needed(name, columns, where, "filter by") for name in recipe.filter}
+    return Columns(positions, hashed, filtered)
+
+
+def _position(name: str, columns: list[str], where: str) -> int | None:
+    names = [folded(each) for each in columns]
+    hits = [i for i, each in enumerate(names) if each == folded(name)]
+    hits = hits or [i for i, each in enumerate(names) if UNIT.sub("", each) == folded(name)]
+    if len(hits) > 1:
+        raise SourceShapeError(f"{where}: the column {name} occurs {len(hits)} times", "Keep one of them")
+    return hits[0] if hits else None
+
+
+def _needed(name: str, columns: list[str], where: str, purpose: str) -> int:
+    at = _position(name, columns, where)
+    if at is None:
+        raise SourceShapeError(f"{where}: there is no column {name!r} to {purpose}", f"It has {_listed(columns)}")
+    return at
+
+
+def also_known(column: Column, among: list[str]) -> str | None:
+    """Return the name among those given by which other catalogues know a column of the contract."""
+    by_name = {folded(UNIT.sub("", name)).replace(" ", "_").replace("-", "_"): name for name in reversed(among)}
+    known = (column.name, *(column.custom("alsoKnownAs") or ()))
+    return next((by_name[name] for name in known if name in by_name), None)
 
 
 def _missing_message(
-    missing: list[str], columns: list[str], positions: dict[str, int | None], where: str
+    missing: list[str], columns: list[str], positions: dict[str, int | None], contract: Table, where: str
 ) -> tuple[str, str]:
     taken = {i for i in positions.values() if i is not None}
     spare = [name for i, name in enumerate(columns) if i not in taken]
     flags, alone = [], []
     for column in missing:
-        close = nearest(column, spare)
+        close = also_known(contract.column(column), spare) or nearest(column, spare)
         if close is None:
             alone.append(column)
         else:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from genrepipe.core.events import Reporter
+    from genrepipe.ingest.recipes import SourceRecipe
     from genrepipe.training.dataset import Dataset
     from genrepipe.training.trained import Trained
 
@@ -59,7 +60,7 @@ def explore(
     out: Path,
     model: str | None = None,
     encoding: str = "utf-8",
-    mapping: dict[str, str] | None = None,
+    source_recipe: SourceRecipe | None = None,
     reporter: Reporter = SILENT,
 ) -> ExploreResult:
     """Draw a labelled source, and the answers of a bundle (None for the champion), on one self-contained page.
@@ -77,7 +78,7 @@ def explore(
     StorageError
         The page cannot be written.
     """
-    subject = trained.load(model, source, encoding, mapping)
+    subject = trained.load(model, source, encoding, source_recipe)
     data, manifest = subject.data, subject.bundle.manifest
     sections: list[Section] = []
     for section in chain(_tracks(data), _structure(data), _answers(subject)):

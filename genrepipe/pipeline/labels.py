@@ -20,9 +20,9 @@ from genrepipe.warehouse.session import write_session
 from genrepipe.warehouse.steps import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
+    from genrepipe.ingest.recipes import SourceRecipe
     from genrepipe.ingest.sources import Part, Source
 
 COLUMNS = ("instance_id", "music_genre")
@@ -40,7 +40,7 @@ class LabelCounts:
 
 
 def take_labels(
-    warehouse: Path, source: tuple[str, ...], encoding: str = "utf-8", mapping: Mapping[str, str] | None = None,
+    warehouse: Path, source: tuple[str, ...], encoding: str = "utf-8", recipe: SourceRecipe | None = None,
     reporter: Reporter = SILENT,
 ) -> LabelsResult:  # fmt: skip
     """Put labels into the catalogue, and measure every run date that predicted those tracks.
@@ -55,7 +55,7 @@ def take_labels(
     WarehouseUnusable
         There is no such warehouse.
     """
-    with signals.deferred(), sources.open_source(source, encoding=encoding, mapping=mapping) as opened:
+    with signals.deferred(), sources.open_source(source, encoding=encoding, recipe=recipe) as opened:
         run = Run("labels", ledger.parse_date(None), "labels")
         with write_session(warehouse, run, resources.plan()) as session:
             session.require_current()

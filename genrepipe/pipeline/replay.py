@@ -23,7 +23,7 @@ from genrepipe.warehouse.session import write_session
 if TYPE_CHECKING:
     from datetime import date
 
-    from genrepipe.quality.quarantine import Reason
+    from genrepipe.quality.quarantine import BrokenRule
 
 
 def replay(
@@ -69,7 +69,9 @@ def replay(
     return ReplayResult(**values, reasons=reasons, resolved=resolved, open=still_open)
 
 
-def _replay(request: ScoreRequest, run: Run, exported: Path, reporter: Reporter) -> tuple[ScoreResult, list[Reason]]:
+def _replay(
+    request: ScoreRequest, run: Run, exported: Path, reporter: Reporter
+) -> tuple[ScoreResult, list[BrokenRule]]:
     plan, stages = resources.plan(), Stages(reporter)
     stages.start("bundle")
     models = Models.load(request, plan)
@@ -93,7 +95,7 @@ def _replay(request: ScoreRequest, run: Run, exported: Path, reporter: Reporter)
 class Replay(ScoringRun):
     """The stages of a replay: a few corrected rows join a run, rather than being one."""
 
-    reasons: list[Reason]  # what is still wrong with rows
+    reasons: list[BrokenRule]  # what is still wrong with rows
 
     def land(self) -> None:
         """Read the corrected rows; those whose track the run has predicted are kept out.
@@ -103,7 +105,7 @@ class Replay(ScoringRun):
         self._read_source()
         self.steps.make("earlier_runs")
         self.database.execute(
-            "INSERT INTO superseded SELECT row_id, true FROM accepted WHERE track_id IN (SELECT track_id FROM predictions "
+            "INSERT INTO superseded SELECT row_id, true, false FROM accepted WHERE track_id IN (SELECT track_id FROM predictions "
             "WHERE run_id IN (SELECT run_id FROM earlier_runs WHERE action = 'score'))"
         )
         self.counts = landing.count(self.database)

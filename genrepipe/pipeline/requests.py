@@ -19,9 +19,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from genrepipe.core import assets, yamltext
 from genrepipe.core.errors import ConfigurationError, UsageError, nearest
+from genrepipe.ingest import recipes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from genrepipe.ingest.recipes import SourceRecipe
 
 PREFIX = "GENREPIPE_"
 MAX_KEEP_DAYS = 36_500  # a century
@@ -75,6 +78,26 @@ class Request(BaseModel):
     map: Pairs = Field(
         default_factory=dict, description='Read a contract column from another one: --map artist_name="Artist Name".'
     )
+    recipe: Annotated[Text | dict[str, Any] | None, Flag("--recipe", "RECIPE")] = Field(
+        None,
+        description="How another catalogue becomes ours: a recipe's name or file, or, in a job file, what such a file holds.",
+    )
+    missing: Annotated[Texts, Flag("--missing", "TEXT", repeated=True)] = Field(
+        (), description="A text that says in any column that the value is not known, beside those of the contract."
+    )
+
+    @property
+    def reading(self) -> SourceRecipe:
+        """The recipe by which the source is read, with the keys ``map`` and ``missing``.
+
+        Raises
+        ------
+        ConfigurationError
+            It cannot be read, or says something that no recipe can.
+        UsageError
+            There is no recipe of that name.
+        """
+        return recipes.load(self.recipe).with_keys(self.map, self.missing)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from genrepipe.core.results import Result
 
 if TYPE_CHECKING:
+    from genrepipe.ingest.columns import ColumnSummary
     from genrepipe.quality.performance import Measured
-    from genrepipe.quality.quarantine import OpenRows, Reason
+    from genrepipe.quality.quarantine import BrokenRule, OpenRows
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ScoreResult(Result):
     quarantined: int
     duplicates: int
     empty: int
+    filtered: int  # rows that the recipe's filter leaves out; they are not among those received
     withdrawn: int  # tracks of the delivery before that a snapshot lacks
     imputed: dict[str, int]  # rows by imputed column
     flips: int
@@ -40,7 +42,7 @@ class ScoreResult(Result):
 class ReplayResult(ScoreResult):
     """What became of corrected rows: the rules that they still break, and the rows of the date that are resolved and open."""
 
-    reasons: list[Reason]
+    reasons: list[BrokenRule]
     resolved: int
     open: int
 
@@ -95,12 +97,25 @@ class ValidateResult(Result):
     quarantined: int
     duplicates: int
     empty: int
+    filtered: int  # rows that the recipe's filter leaves out; they are not among those received
     quarantined_percent: float
     max_quarantined_percent: float
-    reasons: list[Reason]
+    reasons: list[BrokenRule]
     checks: list[CheckSummary]
     notes: list[str]
+    doubts: list[str]  # of units, as the values look
+    columns: list[ColumnSummary]
     seconds: float
+
+
+@dataclass(frozen=True)
+class ProposeResult(Result):
+    """A recipe that was written: the columns that it reads, and those that are left to be filled in."""
+
+    recipe: str
+    columns: dict[str, str]  # column of the contract: what was found, and why
+    fill_in: list[str]
+    status: str = "proposed"
 
 
 @dataclass(frozen=True)

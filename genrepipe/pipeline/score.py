@@ -40,6 +40,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     plan, stages = resources.plan(), Stages(reporter)
     stages.start("bundle")
     checks.check_limits(request.limits)
+    recipe = request.reading
     models = Models.load(request, plan)
     manifest = models.bundle.manifest
     reporter.note("bundle verified", model=manifest.name, version=manifest.version)
@@ -47,7 +48,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     arguments = [argument.replace("{run_date}", run.run_date.isoformat()) for argument in request.source]
     if any(map(stores.is_address, arguments)):
         stages.start("fetching")
-    with sources.open_source(arguments, encoding=request.encoding, mapping=request.map, reporter=reporter) as source:
+    with sources.open_source(arguments, encoding=request.encoding, recipe=recipe, reporter=reporter) as source:
         scoring = ScoringRun(request, run, source, models, plan, reporter, stages)
         if request.dry_run:
             return _dry_run(scoring)

@@ -117,7 +117,12 @@ class ScoringRun:
         if known is None:
             return None
         self.counts = ledger.RowCounts(
-            known["received"], known["predicted"], known["quarantined"], known["duplicates"], known["empty"]
+            known["received"],
+            known["predicted"],
+            known["quarantined"],
+            known["duplicates"],
+            known["empty"],
+            known["filtered"] or 0,
         )
         self.predicted, self.withdrawn = known["predicted"], known["withdrawn"] or 0
         self.imputed = {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]}
@@ -277,7 +282,7 @@ class ScoringRun:
 
     def _origin_columns(self) -> dict[str, Any]:
         """Return the columns of the ledger that say what was read, how, and by which bundle."""
-        read_as = {"encoding": self.source.encoding, "map": dict(self.source.mapping), "folder": str(Path.cwd())}
+        read_as = {"encoding": self.source.encoding, "recipe": self.source.recipe.dumped(), "folder": str(Path.cwd())}
         return {
             **ledger.bundle_columns(self.models.bundle), "sources": [part.name for part in self.source.parts],
             "source_sha256": self.fingerprint, "read_as": json.dumps(read_as),
@@ -291,7 +296,7 @@ class ScoringRun:
             status=status, run_id=run_id or self.run.run_id, run_date=self.run.run_date.isoformat(),
             model=manifest.name, model_version=manifest.version, warehouse=str(self.request.warehouse),
             received=self.counts.received, predicted=self.predicted, quarantined=self.counts.quarantined,
-            duplicates=self.counts.duplicates, empty=self.counts.empty, withdrawn=self.withdrawn, imputed=self.imputed, flips=self.flips,
+            duplicates=self.counts.duplicates, empty=self.counts.empty, filtered=self.counts.filtered, withdrawn=self.withdrawn, imputed=self.imputed, flips=self.flips,
             warnings=[result.name for result in self.checks if result.status == "warning"],
             seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.finish(),
         )  # fmt: skip

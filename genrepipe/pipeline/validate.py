@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from genrepipe import contracts
 from genrepipe.core import signals
-from genrepipe.ingest import sources
+from genrepipe.ingest import columns, sources
 from genrepipe.pipeline import prepare
 from genrepipe.pipeline.results import CheckSummary, ValidateResult
 from genrepipe.quality import checks, quarantine
@@ -14,12 +14,10 @@ from genrepipe.warehouse import ledger
 from genrepipe.warehouse.ledger import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from genrepipe.ingest.recipes import SourceRecipe
 
 
-def validate(
-    source: tuple[str, ...], encoding: str = "utf-8", mapping: Mapping[str, str] | None = None
-) -> ValidateResult:
+def validate(source: tuple[str, ...], encoding: str = "utf-8", recipe: SourceRecipe | None = None) -> ValidateResult:
     """Check a source against its contract, and write nothing.
 
     Checks that compare with earlier runs pass, since no warehouse is read.
@@ -33,7 +31,7 @@ def validate(
     arguments = [argument.replace("{run_date}", run.run_date.isoformat()) for argument in source]
     with (
         signals.deferred(),
-        sources.open_source(arguments, encoding=encoding, mapping=mapping) as opened,
+        sources.open_source(arguments, encoding=encoding, recipe=recipe) as opened,
         prepare.landed_in_memory(opened, run) as (steps, landed),
     ):
         counts = landed.counts
@@ -44,13 +42,15 @@ def validate(
         )  # fmt: skip
         reasons = quarantine.reasons(steps)
         results = checks.of_contract(steps, "source_tracks", {})
+        summaries, doubts = columns.summarise(steps.database), columns.doubts(steps.database)
     rejected = any(result.status == "failed" for result in results) or counts.received == counts.empty
     return ValidateResult(
         status="rejected" if rejected else "accepted", received=counts.received, accepted=counts.accepted,
-        quarantined=counts.quarantined, duplicates=counts.duplicates, empty=counts.empty,
+        quarantined=counts.quarantined, duplicates=counts.duplicates, empty=counts.empty, filtered=counts.filtered,
         quarantined_percent=round(counts.quarantined_percent, 4),
         max_quarantined_percent=contracts.load("source_tracks").table.check("quarantined_percent").limit,
         reasons=reasons,
         checks=[CheckSummary(r.name, r.status, round(r.observed, 4), r.allowed, r.sentence) for r in results],
-        notes=[*landed.notes, *(f"not read: {name}" for name in opened.not_read)], seconds=round(run.seconds, 3),
+        notes=[*landed.notes, *(f"not read: {name}" for name in opened.not_read)], doubts=doubts, columns=summaries,
+        seconds=round(run.seconds, 3),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from genrepipe import contracts
 from genrepipe.core import resources, signals
 from genrepipe.core.errors import SourceShapeError, UsageError
 from genrepipe.core.quoting import identifier, literal
-from genrepipe.ingest import landing, sources, stores
+from genrepipe.ingest import landing, recipes, sources, stores
 from genrepipe.model import bundle as bundles
 from genrepipe.model.scorer import Scorer
 from genrepipe.pipeline import prepare
@@ -87,7 +87,9 @@ def _score_again(warehouse: Path, run_id: str, line: dict[str, Any], folder: Pat
     how = json.loads(line["read_as"] or "{}")
     names = line["sources"]
     places = [name if stores.is_address(name) else str(Path(how.get("folder", "")) / name) for name in names]
-    opened = sources.open_source(places, encoding=how.get("encoding", "utf-8"), mapping=how.get("map", {}))
+    # Until layout 7 a line had the mapping alone.
+    recipe = recipes.load(how.get("recipe")).with_keys(how.get("map", {}))
+    opened = sources.open_source(places, encoding=how.get("encoding", "utf-8"), recipe=recipe)
     bundle = bundles.load(str(find_bundle(line["model_sha256"], line["folder"], line["model"], folder)))
     run = Run(line["job"], line["run_date"], "verify", delivery=line["delivery"])
     with opened as source, dry_session(warehouse, run, plan) as (memory, _):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ID = "quarantine_id"
 REASONS = "reasons"
 EXAMPLES = 5
+VALUE = 60
 # A cell that spreadsheets may run as a formula: after white space, one of these signs, also in full width, unless the whole
 # is a number. A quote before it makes it text (OWASP, CSV injection).
 _SIGN = r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]"
@@ -42,6 +43,13 @@ class Reason(Result):
     reason: str
     rows: int
     examples: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class BrokenRule(Reason):
+    """The same of a run's own rows, with the values that break the rule and how many rows have each, the most frequent first."""
+
+    values: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -73,18 +81,26 @@ def save(steps: Steps, run: Run, *, published: bool = True) -> None:
     database.execute("INSERT INTO quarantine BY NAME FROM quarantined")
 
 
-def reasons(steps: Steps, examples: int = EXAMPLES) -> list[Reason]:
-    """Return the reasons of this run's quarantined rows, the most frequent first, each with a few examples."""
+def reasons(steps: Steps, examples: int = EXAMPLES) -> list[BrokenRule]:
+    """Return the reasons of this run's quarantined rows, the most frequent first, each with a few examples and values.
+
+    A value is that of the cell after any recipe, at most ``VALUE`` characters of it; a row that could not be parsed has none.
+    """
     steps.make("quarantined")
     rows = steps.database.rows(
         f"""
-        SELECT reason, count(*), list({{'file': file, 'row': row_number, 'track_id': track_id}}
-            ORDER BY file, row_number)[1:{examples}]
-        FROM (SELECT file, row_number, track_id, unnest(reasons) AS reason FROM quarantined)
-        GROUP BY reason ORDER BY 2 DESC, 1
+        WITH broken AS (SELECT file, row_number, track_id, received, unnest(reasons) AS reason FROM quarantined),
+        valued AS (
+            SELECT reason, left(try(json_extract_string(received, '$.' || split_part(reason, '.', 1))), {VALUE}) AS value, count(*) AS rows
+            FROM broken WHERE starts_with(received, '{{') GROUP BY ALL
+        )
+        SELECT reason, count(*), list({{'file': file, 'row': row_number, 'track_id': track_id}} ORDER BY file, row_number)[1:{examples}],
+            (SELECT coalesce(list({{'value': value, 'rows': rows}} ORDER BY rows DESC, value)[1:{examples}], [])
+             FROM valued WHERE valued.reason = broken.reason AND value IS NOT NULL)
+        FROM broken GROUP BY reason ORDER BY 2 DESC, 1
         """
     )
-    return [Reason(*row) for row in rows]
+    return [BrokenRule(*row) for row in rows]
 
 
 def open_rows(database: Database, run_date: date | None, examples: int = EXAMPLES) -> list[OpenRows]:

@@ -10,13 +10,14 @@ from genrepipe.training.results import AuditResult
 
 if TYPE_CHECKING:
     from genrepipe.core.events import Reporter
+    from genrepipe.ingest.recipes import SourceRecipe
 
 
 def audit(
     model: str | None,
     source: tuple[str, ...],
     encoding: str = "utf-8",
-    mapping: dict[str, str] | None = None,
+    source_recipe: SourceRecipe | None = None,
     reporter: Reporter = SILENT,
 ) -> AuditResult:
     """Run every gate for the recipe of a bundle on a labelled source. A gate that fails is a result, not an error.
@@ -32,7 +33,7 @@ def audit(
     SourceShapeError
         The source has too few labelled tracks.
     """
-    subject = trained.load(model, source, encoding, mapping)
+    subject = trained.load(model, source, encoding, source_recipe)
     manifest, data = subject.bundle.manifest, subject.data
     seed = int(manifest.training_data["seed"])
     reporter.note("auditing", model=subject.recipe.name, tracks=len(data))

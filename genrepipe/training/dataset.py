@@ -21,6 +21,7 @@ from genrepipe.warehouse.ledger import Run
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from genrepipe.ingest.recipes import SourceRecipe
     from genrepipe.ingest.sources import Source
 
     Matrix = npt.NDArray[np.float32]
@@ -105,9 +106,9 @@ class Dataset:
         return ~self.tracks["imputed"].list.contains("duration_ms").to_numpy()
 
 
-def read(source: tuple[str, ...], encoding: str = "utf-8", mapping: dict[str, str] | None = None) -> Dataset:
+def read(source: tuple[str, ...], encoding: str = "utf-8", source_recipe: SourceRecipe | None = None) -> Dataset:
     """Read the labelled tracks of a source, given as on the command line; see ``load``."""
-    with sources.open_source(source, encoding=encoding, mapping=mapping) as opened:
+    with sources.open_source(source, encoding=encoding, recipe=source_recipe) as opened:
         return load(opened)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from genrepipe.core.events import Reporter
+    from genrepipe.ingest.recipes import SourceRecipe
     from genrepipe.training.dataset import Dataset
     from genrepipe.training.evaluate import Outcome
     from genrepipe.training.recipes import Recipe
@@ -33,7 +34,7 @@ def train(
     seed: int = 0,
     trials: int = 0,
     encoding: str = "utf-8",
-    mapping: dict[str, str] | None = None,
+    source_recipe: SourceRecipe | None = None,
     reporter: Reporter = SILENT,
 ) -> TrainResult:
     """Train bundles on a labelled source, and write each to a folder of its name in ``out``.
@@ -47,8 +48,8 @@ def train(
     trials
         How many settings of each network to try first. The trials are kept in ``out``, and a later search continues
         them.
-    mapping
-        Contract column to source column, for sources with other names.
+    source_recipe
+        How the source's columns become those of the contract.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def train(
     recipes = _named(models)
     features.prepare([block for recipe in recipes for block in recipe.inputs])
     evaluate.deterministic()
-    data = dataset.read(source, encoding, mapping)
+    data = dataset.read(source, encoding, source_recipe)
     reporter.progress("labelled tracks", len(data), len(data))
     data_gates = leakage.of_data(data, seed)
     for recipe in recipes:

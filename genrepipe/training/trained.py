@@ -9,6 +9,7 @@ from genrepipe.model import bundle, features
 from genrepipe.training import dataset, evaluate, recipes
 
 if TYPE_CHECKING:
+    from genrepipe.ingest.recipes import SourceRecipe
     from genrepipe.model.bundle import Bundle
     from genrepipe.training.dataset import Dataset
     from genrepipe.training.recipes import Recipe
@@ -24,7 +25,7 @@ class Trained:
 
 
 def load(
-    model: str | None, source: tuple[str, ...], encoding: str = "utf-8", mapping: dict[str, str] | None = None
+    model: str | None, source: tuple[str, ...], encoding: str = "utf-8", source_recipe: SourceRecipe | None = None
 ) -> Trained:
     """Load a bundle by name or folder (None for the champion), and read a labelled source.
 
@@ -45,4 +46,4 @@ def load(
     recipe = recipes.of_bundle(loaded)
     features.prepare(recipe.inputs)
     evaluate.deterministic()
-    return Trained(loaded, recipe, dataset.read(source, encoding, mapping))
+    return Trained(loaded, recipe, dataset.read(source, encoding, source_recipe))

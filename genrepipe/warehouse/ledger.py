@@ -112,6 +112,7 @@ class RowCounts:
     quarantined: int
     duplicates: int
     empty: int
+    filtered: int = 0  # left out by a recipe's filter, and not received
 
     @property
     def quarantined_percent(self) -> float:
@@ -144,7 +145,7 @@ def published(
     predictions were trimmed does not count as published, nor does one that lacks the shadow which is asked for.
     """
     lines = database.dicts(
-        f"SELECT model_sha256, source_sha256, contract_versions, delivery, withdrawn, run_id, {', '.join(COUNTS)} FROM runs "
+        f"SELECT model_sha256, source_sha256, contract_versions, delivery, withdrawn, filtered, run_id, {', '.join(COUNTS)} FROM runs "
         "WHERE run_date = ? AND job = ? AND status = 'published' AND action IN ('score', ?) ORDER BY finished_at DESC LIMIT 1",
         [run.run_date, run.job, run.action],
     )
@@ -187,7 +188,7 @@ def count_columns(counts: RowCounts, predicted: int, imputed: Mapping[str, int])
     """Return the columns of a line that count rows."""
     return {
         "received": counts.received, "predicted": predicted, "quarantined": counts.quarantined,
-        "duplicates": counts.duplicates, "empty": counts.empty,
+        "duplicates": counts.duplicates, "empty": counts.empty, "filtered": counts.filtered,
         "imputed_duration_ms": imputed.get("duration_ms", 0), "imputed_tempo": imputed.get("tempo", 0),
     }  # fmt: skip
 

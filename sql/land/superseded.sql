@@ -2,7 +2,8 @@
 -- reads: landed
 -- makes: superseded (table)
 -- scope: track
--- A row that says the same is a duplicate; one that says something else contradicts, and is quarantined.
+-- A row that says the same is a duplicate; one that says something else contradicts, and is quarantined. A label that
+-- differs contradicts nothing: some catalogues list a track once for each of its genres.
 WITH repeated AS (
     SELECT track_id
     FROM landed
@@ -15,7 +16,8 @@ candidates AS (
     SELECT
         row_id,
         track_id,
-        row(*COLUMNS(* EXCLUDE (row_id, quarantine_id, is_empty, broken_rules, received))) AS content
+        music_genre,
+        row(*COLUMNS(* EXCLUDE (row_id, quarantine_id, music_genre, is_empty, broken_rules, received))) AS content
     FROM landed
     SEMI JOIN repeated USING (track_id)
     WHERE NOT is_empty AND broken_rules IS NULL
@@ -25,6 +27,8 @@ beside_the_last AS (
     SELECT
         row_id,
         content,
+        music_genre,
+        last(music_genre) OVER same_track AS last_music_genre,
         last(row_id) OVER same_track AS last_row_id,
         last(content) OVER same_track AS last_content
     FROM candidates
@@ -35,6 +39,7 @@ beside_the_last AS (
 
 SELECT
     row_id,
-    content IS DISTINCT FROM last_content AS contradicts
+    content IS DISTINCT FROM last_content AS contradicts,
+    coalesce(music_genre <> last_music_genre, false) AS relabels
 FROM beside_the_last
 WHERE row_id <> last_row_id

@@ -55,6 +55,36 @@ CREATE OR REPLACE TEMP MACRO track_id_of(cell) AS
         ELSE one_spelling(bare(regexp_replace(bare(cell), '^="(.*)"$', '\1')))
     END;
 
+-- The following three are for recipes. A value as value maps have it: in lower case, 7.0 as 7.
+CREATE OR REPLACE TEMP MACRO spelling(cell) AS lower(one_spelling(bare(cell)));
+
+-- A number in another unit, as text; what is none stays as it is, and so does -1, which says that it is not known.
+CREATE OR REPLACE TEMP MACRO scaled(cell, factor) AS
+    CASE
+        WHEN try_cast(nullif(cell, '?') AS DOUBLE) IS NULL OR try_cast(cell AS DOUBLE) = -1 THEN cell
+        ELSE CAST(try_cast(cell AS DOUBLE) * factor AS VARCHAR)
+    END;
+
+-- 3:25 or 1:02:03.5 in milliseconds, as text.
+CREATE OR REPLACE TEMP MACRO clock_milliseconds(cell) AS
+    CASE
+        WHEN regexp_full_match(trim(cell), '(?:[0-9]{1,2}:)?[0-9]{1,3}:[0-5][0-9](?:[.][0-9]+)?')
+            THEN CAST(list_reduce(
+                list_transform(string_split(trim(cell), ':'), lambda figure: CAST(figure AS DOUBLE)),
+                lambda whole, figure: whole * 60 + figure
+            ) * 1000 AS VARCHAR)
+        ELSE cell
+    END;
+
+-- A duration whose unit is told from the value: with a colon minutes and seconds, below 30 minutes, below 10,000 seconds.
+CREATE OR REPLACE TEMP MACRO milliseconds_of(cell) AS
+    CASE
+        WHEN contains(cell, ':') THEN clock_milliseconds(cell)
+        WHEN try_cast(nullif(cell, '?') AS DOUBLE) < 30 THEN scaled(cell, 60000)
+        WHEN try_cast(nullif(cell, '?') AS DOUBLE) < 10000 THEN scaled(cell, 1000)
+        ELSE cell
+    END;
+
 -- Whether an id is a number that was rounded when it was written.
 CREATE OR REPLACE TEMP MACRO is_rounded(id) AS regexp_full_match(id, '[0-9](?:[.][0-9]+)?[eE][+][0-9]{2,3}');
 

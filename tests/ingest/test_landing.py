@@ -17,6 +17,7 @@ import genrepipe as api
 from genrepipe.core import resources
 from genrepipe.core.errors import TooManyRejected
 from genrepipe.ingest import landing, sources
+from genrepipe.ingest.recipes import SourceRecipe
 from genrepipe.warehouse import schema
 from genrepipe.warehouse.steps import Steps
 from tests.support import DATE, GOOD, PLAN, ask, landed, run_of, track, tracks, write_csv
@@ -362,9 +363,10 @@ def test_the_fingerprint_follows_content_and_way_of_reading(tmp_path: Path) -> N
                 (copy, {}),
                 (other, {}),
                 (path, {"encoding": "latin-1"}),
-                (path, {"mapping": {"tempo": "Tempo"}}),
+                (path, {"recipe": SourceRecipe().with_keys({"tempo": "Tempo"})}),
+                (path, {"recipe": SourceRecipe().with_keys({}, ["x"])}),
                 (f"{tmp_path}/w.duckdb::tracks", {}),
             ]
         ]
     assert prints[0] == prints[1]
-    assert len(set(prints)) == 5
+    assert len(set(prints)) == 6

@@ -14,6 +14,7 @@ import zstandard
 import genrepipe as api
 from genrepipe.core.errors import GenrepipeError, SourceMissing, SourceShapeError, StorageError, UsageError
 from genrepipe.ingest import sources
+from genrepipe.ingest.recipes import SourceRecipe
 from tests.support import GOOD, landed, track, tracks, write_csv
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def test_a_mapping_reads_a_column_from_another(tmp_path: Path, expected: list[tu
         land(path)
     assert '--map artist_name="Artist Name"' in str(caught.value)
     assert "tempo" in str(caught.value)
-    assert land(path, mapping={"artist_name": "Artist Name", "tempo": "bpm"}) == expected
+    assert land(path, recipe=SourceRecipe().with_keys({"artist_name": "Artist Name", "tempo": "bpm"})) == expected
     assert api.validate(path, map={"artist_name": "Artist Name", "tempo": "bpm"}).accepted == len(ROWS)
 
 
@@ -196,7 +197,7 @@ def test_a_mapping_that_cannot_be_is_an_error(
     tmp_path: Path, mapping: dict[str, str], error: type[GenrepipeError], said: str
 ) -> None:
     with pytest.raises(error, match=said):
-        land(write_csv(tmp_path / "t.csv", ROWS), mapping=mapping)
+        land(write_csv(tmp_path / "t.csv", ROWS), recipe=SourceRecipe().with_keys(mapping))
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def resolve(
     Parameters
     ----------
     arguments
-        Paths of CSV or Parquet files, globs, folders, or ``file.duckdb::table``; with ``downloads``, addresses of objects.
+        Paths of CSV, JSON Lines or Parquet files, globs, folders, or ``file.duckdb::table``; with ``downloads``, addresses of objects.
     encoding
         Encoding of the CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's. A byte order mark wins.
     recipe

@@ -70,7 +70,7 @@ class Request(BaseModel):
     secrets: ClassVar[tuple[str, ...]] = ()
 
     source: Texts = Field(
-        description="CSV or Parquet files, globs, folders, file.duckdb::table, or s3://bucket/key. {run_date} becomes the run date."
+        description="CSV, JSON Lines or Parquet files, globs, folders, file.duckdb::table, or s3://bucket/key. {run_date} becomes the run date."
     )
     encoding: Text = Field(
         "utf-8", description="Encoding of CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's."
@@ -85,6 +85,13 @@ class Request(BaseModel):
     missing: Annotated[Texts, Flag("--missing", "TEXT", repeated=True)] = Field(
         (), description="A text that says in any column that the value is not known, beside those of the contract."
     )
+
+    @field_validator("recipe")
+    @classmethod
+    def _is_a_recipe(cls, value: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
+        if isinstance(value, dict):
+            recipes.load(value)
+        return value
 
     @property
     def reading(self) -> SourceRecipe:

@@ -62,6 +62,9 @@ def test_flag_wins_over_environment_over_file(tmp_path: Path) -> None:
         ({"job": "scare"}, {}, "job is 'scare'"),
         ({"source": "{a: 1}"}, {}, "source"),
         ({"map": "[1]"}, {}, "map"),
+        ({"recipe": "{columns: {energie: x}}"}, {}, "the contract has no column energie"),
+        ({"recipe": "[1]"}, {}, "recipe"),
+        ({"missing": "{a: 1}"}, {}, "missing"),
         *(
             ({key: '"a\\0b"'}, {}, "it holds a NUL character")
             for key in ("source", "warehouse", "metrics_file", "ping_start")
@@ -180,7 +183,7 @@ def test_a_flag_without_a_value_is_a_mistake(words: tuple[str, ...]) -> None:
 
 
 VALUES: dict[str, Any] = {
-    "source": "other.csv", "encoding": "latin-1", "map": {"energy": "Energy"}, "name": "other", "warehouse": "o.duckdb",
+    "source": "other.csv", "encoding": "latin-1", "map": {"energy": "Energy"}, "recipe": "kaggle-music-genre", "missing": ["n/k"], "name": "other", "warehouse": "o.duckdb",
     "run_date": "2026-11-19", "model": "all-features", "bundles": "folder", "bundle_key": "k.pem", "shadow": "lda-3d",
     "limits": {"flipped_percent": 3.0}, "delivery": "snapshot", "keep_days": 7, "force": True, "dry_run": True, "metrics_file": "m.prom",
     "lineage_file": "l.json", "result_file": "r.json", "ping_start": "http://a/s", "ping_success": "http://a/o",
@@ -198,6 +201,8 @@ def as_flags(key: str, value: Any) -> list[str]:
     flag = requests.flag_of(requests.ScoreRequest, key).name
     if value is True:
         return [flag]
+    if isinstance(value, list):
+        return [word for each in value for word in (flag, each)]
     return [flag, *(f"{k}={v}" for k, v in value.items())] if isinstance(value, dict) else [flag, str(value)]
 
 

@@ -63,6 +63,8 @@ def delivered(folder: Path, is_read: Callable[[Path], bool]) -> Delivered:
                 found.paths.append(path)
             elif path.is_symlink() and not path.exists():
                 found.not_read.append(f"{path} (a broken link)")
+            elif not path.is_file():
+                found.not_read.append(f"{path} (no regular file)")
             else:
                 found.not_read.append(f"{path} (neither CSV, JSON Lines nor Parquet by its name)")
     found.not_read.sort()

@@ -18,6 +18,7 @@ from genrepipe.ingest import reader, sources
 from genrepipe.warehouse.ledger import RowCounts
 
 if TYPE_CHECKING:
+    from genrepipe.ingest.reader import Reading
     from genrepipe.ingest.sources import Part, Source
     from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.steps import Steps
@@ -25,10 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Landing:
-    """What arrived, and notes for the user, such as columns that were not used."""
+    """What arrived.
+
+    Attributes
+    ----------
+    notes
+        For the user, such as columns that were not used.
+    absent
+        Audio features of which a part has no column, as its recipe says.
+    """
 
     counts: RowCounts
     notes: list[str]
+    absent: list[str]
 
 
 def fingerprint(database: Database, source: Source) -> str:
@@ -62,14 +72,25 @@ def land(steps: Steps, source: Source) -> Landing:
     """
     steps.declare("parts")
     steps.declare("unparsed")
-    notes = [note for ordinal, part in enumerate(source.parts) for note in _land_part(steps, part, source, ordinal)]
+    notes: list[str] = []
+    absent: set[str] = set()
+    for ordinal, part in enumerate(source.parts):
+        reading, said = _land_part(steps, part, source, ordinal)
+        notes += [f"{part.name}: {note}" for note in said]
+        if reading.header:
+            absent |= {
+                ours
+                for ours, at in reading.columns.positions.items()
+                if at is None and not source.recipe.has_value(ours)
+            }
     if "landed" not in steps:
         raise SourceShapeError(
             f"{', '.join(part.name for part in source.parts)}: every part is empty",
             "Check that the export was complete",
         )
     steps.make("superseded", "accepted")
-    return Landing(count(steps.database), notes)
+    audio = contracts.load("features").named("audio_features").columns
+    return Landing(count(steps.database), notes, [column for column in audio if column in absent])
 
 
 def count(database: Database) -> RowCounts:
@@ -102,7 +123,8 @@ def refuse_empty(counts: RowCounts, where: str) -> None:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
 
 
-def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[str]:
+def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> tuple[Reading, list[str]]:
+    """Land one part, and return how it was read and what to say of it."""
     database = steps.database
     database.execute(f"INSERT INTO parts VALUES ({ordinal}, {literal(part.name)})")
     before = int(database.value("SELECT count(*) FROM landed")) if "landed" in steps else 0
@@ -119,7 +141,7 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[s
 
     reading = reader.read(database, part, source, contracts.load("source_tracks").table, ordinal, insert)
     if not reading.header:
-        return [f"{part.name}: {note}" for note in reading.notes]
+        return reading, [*reading.notes]
     landed = int(database.value("SELECT count(*) FROM landed")) - before
     _number_rows(database, ordinal, before, reading.rejected)
     if part.kind == "json":
@@ -133,8 +155,7 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> list[s
         reader.refuse_uncounted(part, reading, landed + reading.rejected)
     used = reading.columns.used
     unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(reading.header) if i not in used]
-    notes = [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]
-    return [f"{part.name}: {note}" for note in notes]
+    return reading, [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]
 
 
 def _number_rows(database: Database, ordinal: int, before: int, rejected: int) -> None:

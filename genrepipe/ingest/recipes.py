@@ -163,10 +163,15 @@ class SourceRecipe(_Part):
         """Return whether the recipe says that the source has no such column."""
         return ours in self.columns and self.columns[ours] is None
 
+    def has_value(self, ours: str) -> bool:
+        """Return whether the recipe itself gives a column its values: a constant, or an id that is made."""
+        each = self.columns.get(ours)
+        return each is not None and (each.constant is not None or bool(each.hash))
+
     def needs(self, ours: str) -> bool:
         """Return whether the source must have a column for this one."""
         each = self.columns.get(ours)
-        return not self.is_absent(ours) and not (each and (each.optional or each.constant is not None or each.hash))
+        return not (self.is_absent(ours) or self.has_value(ours) or (each and each.optional))
 
     def sql(self, cell: str, column: Column) -> str:
         """Return the SQL expression of a value in the contract's words, for that of the source's cell as text."""

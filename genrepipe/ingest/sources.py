@@ -277,8 +277,7 @@ def match_columns(columns: list[str], contract: Table, recipe: SourceRecipe, whe
     positions: dict[str, int | None] = {}
     missing = []
     for ours, theirs in wanted.items():
-        said = recipe.columns.get(ours)
-        if recipe.is_absent(ours) or (said and (said.constant is not None or said.hash)):
+        if recipe.is_absent(ours) or recipe.has_value(ours):
             positions[ours] = None
             continue
         positions[ours] = _position(theirs, columns, where)

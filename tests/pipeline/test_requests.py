@@ -213,7 +213,11 @@ def test_every_key_works_as_a_flag_a_variable_a_mounted_file_and_in_a_job_file(t
     plain, set_ = tmp_path / "plain.yaml", tmp_path / "set.yaml"
     plain.write_text(yaml.safe_dump(keys))
     set_.write_text(yaml.safe_dump(keys | {key: value}))
-    text = value if isinstance(value, str) else yaml.safe_dump(value).removesuffix("...\n").strip()
+    text = (
+        value
+        if isinstance(value, str)
+        else yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+    )
     (tmp_path / "mounted").write_text(f"{text}\n")
     variable = f"GENREPIPE_{key.upper()}"
     want = [value] if key == "source" else value

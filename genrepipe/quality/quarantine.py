@@ -28,6 +28,7 @@ ID = "quarantine_id"
 REASONS = "reasons"
 EXAMPLES = 5
 VALUE = 60
+DELIMITERS = ",;\t"
 # A cell that spreadsheets may run as a formula: after white space, one of these signs, also in full width, unless the whole
 # is a number. A quote before it makes it text (OWASP, CSV injection).
 _SIGN = r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]"
@@ -234,7 +235,9 @@ def corrected(exported: Path, out: Path) -> set[str]:
             exported.open(newline="", encoding="utf-8-sig") as file,
             out.open("w", newline="", encoding="utf-8") as copy,
         ):
-            rows = csv.reader(file)
+            first = file.readline()
+            file.seek(0)
+            rows = csv.reader(file, delimiter=max(DELIMITERS, key=first.count))  # spreadsheets choose their own
             header = next(rows, [])
             if ID not in header:
                 raise UsageError(

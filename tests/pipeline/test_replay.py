@@ -57,6 +57,24 @@ def test_rejected_rows_come_back(tmp_path: Path) -> None:
     assert (again.json["status"], again.json["run_id"]) == ("already published", first["run_id"])
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_an_export_that_a_spreadsheet_saved_comes_back(tmp_path: Path, warehouse: Path, delimiter: str) -> None:
+    fixes, args = tmp_path / "fixes.csv", ("--run-date", DAY, "--warehouse", warehouse, "--output", "json")
+    score(write_csv(tmp_path / "t.csv", [*tracks(60), track(61, energy="7", track_name="one; two, three")]), warehouse)
+    assert run("quarantine", "export", *args, "--out", fixes).code == 0
+    with fixes.open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    with fixes.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, list(row), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerow(row | {"energy": "0.7"})
+    replayed = run("quarantine", "replay", fixes, *args)
+    assert (replayed.code, replayed.json["resolved"]) == (0, 1), replayed.err
+    assert ask(warehouse, "SELECT track_name FROM predictions WHERE track_id = '61'") == [
+        {"track_name": "one; two, three"}
+    ]
+
+
 def test_a_parse_failure_is_exported_with_its_line_and_replayed(tmp_path: Path) -> None:
     warehouse, source, fixes = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(60)), tmp_path / "f.csv"
     with source.open("a") as file:

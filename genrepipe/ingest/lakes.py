@@ -28,14 +28,14 @@ from genrepipe.core.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from genrepipe.ingest.stores import Downloads
 
 MARK = "::"  # before a version
 ROWS = 65_536  # of a row group of the copy
 SHOWN = 8  # versions that a message names
-LOG_ENTRY = re.compile(r"(\d{20})\.(?:json|checkpoint\.(?:.+\.)?parquet)")
+LOG_ENTRY = re.compile(r"\d{20}\.(?:json|checkpoint\.(?:.+\.)?parquet)")
 METADATA = re.compile(r"v?(\d+).*\.metadata\.json")
 # What a Delta table may ask of its readers, and is done here; https://github.com/delta-io/delta/blob/master/PROTOCOL.md
 READER_FEATURES = {"deletionVectors", "timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
@@ -181,8 +181,7 @@ def _line(error: BaseException) -> str:
     return (lines or [type(error).__name__])[0][:300].rstrip(".:")
 
 
-def _missing(folder: Path, version: str, known: Iterable[int]) -> SourceMissing:
-    newest = sorted(known, reverse=True)
+def _missing(folder: Path, version: str, newest: list[int]) -> SourceMissing:
     more = f" and {len(newest) - SHOWN:,} older ones" if len(newest) > SHOWN else ""
     there = f"Those there are: {', '.join(map(str, newest[:SHOWN]))}{more}" if newest else "It has none"
     return SourceMissing(f"{folder}{MARK}{version}: there is no such version", there)
@@ -200,14 +199,9 @@ def _delta(folder: Path, version: str) -> Version:
     with _needing(f"{name} is a Delta table"):
         import pyarrow as pa  # noqa: PLC0415  of an extra
         from deltalake import DeltaTable  # noqa: PLC0415
-    try:
-        known = {
-            int(found[1]) for path in (folder / "_delta_log").iterdir() if (found := LOG_ENTRY.fullmatch(path.name))
-        }
-    except OSError as error:
-        raise StorageError(f"{name}: its log cannot be read: {error.strerror}", "Check its permissions") from error
+    known = _log(folder)
     if version and int(version) not in known:
-        raise _missing(folder, version, known)
+        raise _missing(folder, version, sorted(known, reverse=True))
     with _reading_log(name, "Delta"):
         table = DeltaTable(folder.absolute(), version=int(version) if version else None)
         _check_protocol(name, table)
@@ -222,8 +216,29 @@ def _delta(folder: Path, version: str) -> Version:
             _delta_file(folder, schema, _local(name, row["path"]), row, kept)
             for row in pa.table(table.get_add_actions()).to_pylist()
         ]
+        if gone := kept.keys() - {file.name for file in files}:
+            raise SourceShapeError(
+                f"{name}: rows of {min(gone)} were deleted, and it is no file of the table", INCOMPLETE
+            )
         number, changed = table.version(), _committed(folder, table)
     return Version(str(number), changed, schema, files)
+
+
+def _log(folder: Path) -> set[int]:
+    """Return the versions of which a table's log has an entry; an empty entry, which the library passes over, is refused."""
+    where = str(folder.resolve())
+    if unquote(where) != where:
+        raise UsageError(
+            f"{where}: a Delta table is not found where a name has %{where.partition('%')[2][:2]}", "Rename the folder"
+        )
+    try:
+        entries = [path for path in (folder / "_delta_log").iterdir() if LOG_ENTRY.fullmatch(path.name)]
+        empty = [path for path in entries if not path.stat().st_size]
+    except OSError as error:
+        raise StorageError(f"{folder}: its log cannot be read: {error.strerror}", "Check its permissions") from error
+    if empty:
+        raise SourceShapeError(f"{min(empty)} is empty", INCOMPLETE)
+    return {int(path.name[:20]) for path in entries}
 
 
 def _check_protocol(name: str, table: Any) -> None:
@@ -312,7 +327,8 @@ def _iceberg(folder: Path, version: str) -> Version:
         table = StaticTable(("table",), metadata, str(newest), Here(), NoopCatalog("none"))
         known = {snapshot.snapshot_id: snapshot for snapshot in metadata.snapshots}
         if version and int(version) not in known:
-            raise _missing(folder, version, known)
+            newest_first = sorted(known, key=lambda each: known[each].timestamp_ms, reverse=True)
+            raise _missing(folder, version, newest_first)
         snapshot = known[int(version)] if version else metadata.current_snapshot()
         scan = table.scan(snapshot_id=snapshot.snapshot_id if snapshot else None)
         columns = scan.projection()

@@ -278,7 +278,9 @@ def _delta_file(folder: Path, schema: Any, path: str, action: dict[str, Any], ke
 
     def batches() -> Iterator[Any]:
         place = fs.SubTreeFileSystem(str(folder.absolute()), fs.LocalFileSystem())
-        file = dataset.ParquetFileFormat().make_fragment(path, filesystem=place, partition_expression=partition)
+        reading = dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)  # memory stays flat
+        form = dataset.ParquetFileFormat(default_fragment_scan_options=reading)
+        file = form.make_fragment(path, filesystem=place, partition_expression=partition)
         seen = 0
         for batch in file.to_batches(schema=schema, batch_size=ROWS, batch_readahead=2):
             mask = keep[seen : seen + len(batch)]

@@ -106,30 +106,42 @@ def copy(folder: Path, kind: str, version: str, downloads: Downloads) -> tuple[s
 
 
 def _write(name: str, table: Version, out: Path) -> None:
-    import pyarrow as pa  # noqa: PLC0415  of an extra
-    from pyarrow import parquet  # noqa: PLC0415
+    from pyarrow import concat_tables, parquet  # noqa: PLC0415  of an extra
 
-    with parquet.ParquetWriter(out, table.schema) as writer:
-        for file in table.ordered():
-            read, kept = 0, []
-            with _reading_file(name, file.name):
-                for batch in file.batches():
-                    signals.check()
-                    rows = pa.Table.from_batches([batch]).select(table.schema.names).cast(table.schema)
-                    read += len(rows)
-                    kept.append(rows)
-                    if sum(map(len, kept)) >= ROWS:
-                        writer.write_table(pa.concat_tables(kept), row_group_size=ROWS)
-                        kept = []
-                if kept:
-                    writer.write_table(pa.concat_tables(kept), row_group_size=ROWS)
-            if read < file.fewest or (file.most is not None and read > file.most):
-                expected = file.most if file.most is not None and read > file.most else file.fewest
-                raise SourceShapeError(
-                    f"{name}: {file.name} holds {expected:,} rows by the table's log, of which {read:,} were read",
-                    INCOMPLETE,
-                )
+    try:
+        with parquet.ParquetWriter(out, table.schema) as writer:
+            kept: list[Any] = []
+            for rows in _rows(name, table):
+                kept.append(rows)
+                if sum(map(len, kept)) >= ROWS:
+                    writer.write_table(concat_tables(kept), row_group_size=ROWS)
+                    kept = []
+            if kept:
+                writer.write_table(concat_tables(kept), row_group_size=ROWS)
+    except OSError as error:
+        raise StorageError(
+            f"{name} cannot be copied: {os.strerror(error.errno) if error.errno else _line(error)}",
+            "Free space in the temporary folder (TMPDIR)",
+        ) from error
     os.utime(out, (table.changed, table.changed))
+
+
+def _rows(name: str, table: Version) -> Iterator[Any]:
+    """Yield the rows of all files, and stop where one has another number of them than the log says."""
+    import pyarrow as pa  # noqa: PLC0415  of an extra
+
+    for file in table.ordered():
+        read = 0
+        with _reading_file(name, file.name):
+            for batch in file.batches():
+                signals.check()
+                read += len(batch)
+                yield pa.Table.from_batches([batch]).select(table.schema.names).cast(table.schema)
+        if read < file.fewest or (file.most is not None and read > file.most):
+            expected = f"{file.fewest:,}" if file.most in {file.fewest, None} else f"{file.fewest:,} to {file.most:,}"
+            raise SourceShapeError(
+                f"{name}: {file.name} holds {expected} rows by the table's log, of which {read:,} were read", INCOMPLETE
+            )
 
 
 @contextmanager
@@ -158,7 +170,7 @@ def _reading_log(name: str, kind: str) -> Iterator[None]:
 
 @contextmanager
 def _reading_file(name: str, file: str) -> Iterator[None]:
-    """Raise what the libraries say of a data file, or of the copy, as our own errors."""
+    """Raise what the libraries say of a data file as our own errors."""
     try:
         yield
     except GenrepipeError:
@@ -168,10 +180,6 @@ def _reading_file(name: str, file: str) -> Iterator[None]:
     except Exception as error:
         if limit := of_limit(error):
             raise limit from error
-        if isinstance(error, OSError) and error.errno and not error.filename:
-            raise StorageError(
-                f"{name} cannot be copied: {os.strerror(error.errno)}", "Free space in the temporary folder (TMPDIR)"
-            ) from error
         raise StorageError(f"{name}: its file {file} cannot be read: {_line(error)}", INCOMPLETE) from error
 
 

@@ -378,6 +378,20 @@ def test_a_copy_is_removed_after_the_run(lake: Lake, tmp_path: Path, monkeypatch
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_no_room_for_the_copy_is_one_line(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.append(rows(1))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "Error writing bytes to file")
+
+    monkeypatch.setattr(parquet.ParquetWriter, "write_table", full)
+    result = run("validate", lake.folder)
+    assert (result.code, "cannot be copied: No space left on device. Free space in the temporary" in result.error) == (
+        74,
+        True,
+    )
+
+
 def test_a_table_of_many_files_is_read_in_row_groups(tmp_path: Path) -> None:
     lake = Lake(tmp_path, "Delta")
     for number in range(3):
@@ -583,7 +597,7 @@ def test_a_broken_table_is_one_line(tmp_path: Path, form: str, kind: str) -> Non
     pattern, break_, code = (BROKEN_DELTA if form == "Delta" else BROKEN_ICEBERG)[kind]
     for path in lake.files(pattern)[0 if "list" in kind else -1 :]:
         break_(path)
-    result = run("score", lake.folder, "--warehouse", tmp_path / "w.duckdb")
+    result = run("validate", lake.folder)
     assert (result.code, str(lake.folder) in result.error) == (code, True), result.err
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import re
 import shutil
 import sqlite3
 import unicodedata
@@ -49,7 +50,6 @@ PIECES = [
     "a", "Röyk", "é", "ß", "x y", "0,5", "1.5", "-", "'", "#", "=", "\\", "\\n", "nan", "&", "sep=;", "%", "(", "]", "{}", "  ", "NULL",
     ",", ";", "\t", "|", '"', '""', '"a"', "\n", "\r\n", "\r", "𝕏", "🎸", "日本", "e\u0301", "\u200b", "‘", "€", "\u00a0", ", ",
 ]  # fmt: skip
-SPACES = [("\n", " "), ("\r", " "), ("\t", " "), ("\u00a0", " ")]
 
 
 @dataclass(frozen=True)
@@ -124,19 +124,8 @@ def a_name(rng: random.Random, form: Form) -> str:
 
 def as_shown(name: str) -> str:
     """Return a name as it is to be shown: without what shows nothing, each run of white space one space."""
-    for character, space in SPACES:
-        name = name.replace(character, space)
-    return (
-        " ".join(unicodedata.normalize("NFC", name.replace("\u200b", "")).split(" ")).strip()
-        if "  " not in name
-        else as_shown(_single(name))
-    )
-
-
-def _single(name: str) -> str:
-    while "  " in name:
-        name = name.replace("  ", " ")
-    return name
+    name = unicodedata.normalize("NFC", name.replace("\u200b", ""))
+    return re.sub("[ \n\r\t\u00a0]+", " ", name).strip(" ")
 
 
 def rows_of(rng: random.Random, form: Form, ids: Iterator[int], mode: str | None) -> list[Row]:

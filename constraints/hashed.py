@@ -23,6 +23,7 @@ SETS = {
     "text": ["text"],
     "lineage": ["lineage"],
     "cloud": ["cloud"],
+    "lake": ["lake"],
     "signing": ["signing"],
     "train": ["train"],
 }

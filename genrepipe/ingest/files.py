@@ -169,15 +169,6 @@ def head(path: Path, size: int) -> bytes:
     return found[:size]
 
 
-def whole_lines(path: Path) -> Iterator[bytes]:
-    """Yield the content of a file, decompressed, in pieces that end where a line does."""
-    kept = b""
-    for chunk in decompressed(path):
-        lines, end, kept = (kept + chunk).rpartition(b"\n")
-        yield lines + end
-    yield kept
-
-
 def has_padding(path: Path, marks: bytes) -> bool:
     """Return whether a file, or what is compressed in it, ends in one of the bytes ``marks``, or a gzip file in zeros."""
     if not compression(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote
 
 from genrepipe.core.errors import StorageError, UsageError
@@ -13,7 +13,8 @@ from genrepipe.core.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# Folders by which writers of many files are known, and what their tables are called.
+# Folders by which writers of many files are known, and what their tables are called. Of a folder that is a table of two formats,
+# as Delta's UniForm writes them, the first counts.
 TABLE_FORMATS = {"_delta_log": "Delta", ".hoodie": "Hudi"}
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
@@ -39,7 +40,7 @@ def delivered(folder: Path, is_read: Callable[[Path], bool]) -> Delivered:
     Raises
     ------
     UsageError
-        It is a table of another format, whose files mean nothing without its log.
+        It holds a table of another format, whose files mean nothing without its log.
     StorageError
         A folder in it cannot be read.
     """
@@ -76,6 +77,21 @@ def _metadata(place: str, folders: Iterable[str]) -> list[str]:
     return [path.name for path in inner.iterdir()] if "metadata" in folders and os.access(inner, os.R_OK) else []
 
 
+def table_format(folder: Path) -> str | None:
+    """Return what a folder is a table of, Delta, Iceberg or Hudi, or None where it holds files."""
+    names = [name for name in TABLE_FORMATS if (folder / name).is_dir()]
+    inner = ["metadata"] if (folder / "metadata").is_dir() else []
+    return next(iter(_formats([*names, *(f"metadata/{name}" for name in _metadata(str(folder), inner))])), None)
+
+
+def _formats(names: Iterable[str]) -> list[str]:
+    names = list(names)
+    formats = {TABLE_FORMATS[name] for name in names if name in TABLE_FORMATS}
+    if any(name.startswith("metadata/") and name.endswith(".metadata.json") for name in names):
+        formats.add("Iceberg")
+    return sorted(formats)
+
+
 def refuse_format(place: str, names: Iterable[str]) -> None:
     """Refuse a folder that is a table of another format; ``names`` are what is in it, folders among them.
 
@@ -84,14 +100,39 @@ def refuse_format(place: str, names: Iterable[str]) -> None:
     UsageError
         It is one of Delta, Hudi or Iceberg.
     """
-    formats = {TABLE_FORMATS[name] for name in names if name in TABLE_FORMATS}
-    if any(name.startswith("metadata/") and name.endswith(".metadata.json") for name in names):
-        formats.add("Iceberg")
-    for name in sorted(formats):
-        raise UsageError(
-            f"{place} is a {name} table: its files hold rows that were replaced or deleted",
-            "Write the rows that stand to Parquet or CSV, and name that",
-        )
+    for name in _formats(names):
+        refuse(place, name)
+
+
+def refuse_files_of_tables(paths: Iterable[Path]) -> None:
+    """Refuse files that lie in a folder which is a table of another format.
+
+    Raises
+    ------
+    UsageError
+        There is one.
+    """
+    for folder in sorted({folder for path in paths for folder in path.parents}):
+        if name := table_format(folder):
+            refuse(str(folder), name)
+
+
+def refuse(place: str, name: str) -> NoReturn:
+    """Refuse to read files of a table of another format for what they hold.
+
+    Raises
+    ------
+    UsageError
+        Always.
+    """
+    remedy = "Write the rows that stand to Parquet or CSV, and name that"
+    if name != "Hudi":
+        remedy = "Copy its folder to a disk, and name that" if "://" in place else f"Name the table itself: {place}"
+    raise UsageError(f"{place} is {_a(name)} table: its files hold rows that were replaced or deleted", remedy)
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
 
 
 def constants(path: str) -> dict[str, str | None]:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 ALIAS = "genrepipe_source"  # of a source's database; that of a warehouse is its file's name
 COPY = "genrepipe_view"  # what a view of such a database says
+# Every column as text. Binary text is decoded; DuckDB writes bytes as \xFF, and reads them so.
+ALL_TEXT = (
+    "CASE WHEN typeof(COLUMNS(*)) = 'BLOB' THEN decode(CAST(CAST(COLUMNS(*) AS VARCHAR) AS BLOB)) "
+    "ELSE CAST(COLUMNS(*) AS VARCHAR) END"
+)
 MAX_LINE_BYTES = 2_000_000
 NO_DELIMITER = "\x1f"  # in no JSON: control characters are escaped there, RFC 8259
 IS_OBJECT = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
@@ -397,7 +402,7 @@ def opened(database: Database, part: Part) -> Iterator[str]:
     finally:
         database.execute(f"DETACH {ALIAS}")
     if not is_table:
-        database.copy_from(part.path, f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {name}", COPY, reading=part)
+        database.copy_from(part.path, f"SELECT {ALL_TEXT} FROM {name}", COPY, reading=part)
         try:
             yield COPY
         finally:

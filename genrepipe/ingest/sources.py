@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from genrepipe import contracts
 from genrepipe.core.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
 from genrepipe.core.events import SILENT, Reporter
-from genrepipe.ingest import files, folders, stores, text
+from genrepipe.ingest import files, folders, lakes, stores, text
 from genrepipe.ingest.recipes import SourceRecipe
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def resolve(
     Parameters
     ----------
     arguments
-        Paths of CSV, JSON Lines or Parquet files, globs, folders, or ``file.duckdb::table``; with ``downloads``, addresses of objects.
+        Paths of CSV, JSON Lines or Parquet files, globs, folders, or ``file.duckdb::table``; with ``downloads``, addresses of objects,
+        and folders of Delta and Iceberg tables, ``lake/tracks`` or ``lake/tracks::version``.
     encoding
         Encoding of the CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's. A byte order mark wins.
     recipe
@@ -122,20 +123,15 @@ def _parts_of(argument: str, downloads: stores.Downloads | None, not_read: list[
         raise UsageError(f"{argument}: its name is not UTF-8", "Rename the file")
     if TABLE_MARK in argument and not Path(argument).exists():
         file, _, table = argument.rpartition(TABLE_MARK)
+        if Path(file).is_dir():
+            return [_lake_part(Path(file), folders.table_format(Path(file)), table, downloads)]
         if not Path(file).is_file():
             raise SourceMissing(f"{file}: there is no such database", "Check the path before the ::")
         return [Part(argument, "table", Path(file), table)]
     path = Path(argument)
     if path.is_dir():
-        found = folders.delivered(path, lambda each: _kind(each) is not None)
-        paths = _distinct(found.paths)
-        if not paths:
-            others = f", but {_listed(found.not_read)}" if found.not_read else ""
-            raise SourceMissing(
-                f"{argument}: the folder holds no CSV or Parquet file{others}", "Check the path, or wait for the file"
-            )
-        not_read += found.not_read
-        return [_file_part(p) for p in paths]
+        form = folders.table_format(path)
+        return [_lake_part(path, form, "", downloads)] if form else _files_of(path, argument, not_read)
     if path.is_file():
         return [_file_part(path)]
     if path.exists():
@@ -144,8 +140,32 @@ def _parts_of(argument: str, downloads: stores.Downloads | None, not_read: list[
         paths = _distinct(Path(p) for p in glob.glob(argument, recursive=True) if Path(p).is_file())  # noqa: PTH207  Path.glob takes no absolute pattern
         if not paths:
             raise SourceMissing(f"{argument}: no file matches", "Check the pattern, or wait for the file")
+        folders.refuse_files_of_tables(paths)
         return [_file_part(p) for p in paths]
     raise SourceMissing(f"{argument}: there is no such file", "Check the path, or wait for the file")
+
+
+def _files_of(path: Path, argument: str, not_read: list[str]) -> list[Part]:
+    found = folders.delivered(path, lambda each: _kind(each) is not None)
+    paths = _distinct(found.paths)
+    if not paths:
+        others = f", but {_listed(found.not_read)}" if found.not_read else ""
+        raise SourceMissing(
+            f"{argument}: the folder holds no CSV or Parquet file{others}", "Check the path, or wait for the file"
+        )
+    not_read += found.not_read
+    return [_file_part(p) for p in paths]
+
+
+def _lake_part(folder: Path, form: str | None, version: str, downloads: stores.Downloads | None) -> Part:
+    if form is None:
+        raise UsageError(f"{folder} is a folder of files, which have no versions", f"Leave out {TABLE_MARK}{version}")
+    if form == "Hudi":
+        folders.refuse(str(folder), form)
+    if downloads is None:
+        raise UsageError(f"{folder}: tables of {form} are not read here", "Write its rows to a file first")
+    name, copy = lakes.copy(folder, form, version, downloads)
+    return Part(name, "parquet", copy)
 
 
 def _unnamable(text: str) -> bool:

@@ -145,6 +145,15 @@ class Downloads:
         self._files[source.address] = out
         return out
 
+    def make(self, name: str, suffix: str, write: Callable[[Path], None]) -> Path:
+        """Let a file be written that is removed on exit, once for each name, and return it."""
+        if name not in self._files:
+            self._folder = self._folder or self._make()
+            out = self._folder / f"{len(self._files)}{suffix}"
+            write(out)
+            self._files[name] = out
+        return self._files[name]
+
     def _make(self) -> Path:
         wanted = os.environ.get("TMPDIR")
         if wanted and not (Path(wanted).is_dir() and Path(wanted).samefile(tempfile.gettempdir())):

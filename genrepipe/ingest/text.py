@@ -26,7 +26,7 @@ DELIMITERS = ",\t;|"
 BOM = "\ufeff"
 ENDS = "\x1a\0"  # a mark of the end from CP/M and DOS, and padding
 LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")  # in no name of a column
 QUOTED = re.compile(r'"(?:[^"]|"")*"?')
 SPACED = re.compile(r'[,;|\t] +"')
@@ -34,8 +34,8 @@ SPACED = re.compile(r'[,;|\t] +"')
 COMMAS = re.compile(r'(?:^|[\t;|"])-?\d+,\d+(?=[\t;|"\r\n]|$)', re.MULTILINE)
 POINTS = re.compile(r'(?:^|[\t;|"])-?\d*\.\d+(?=[\t;|"\r\n]|$)', re.MULTILINE)
 # A cell that begins with a quote, and one that is quoted as a whole, where tabs are between cells.
-TAB_QUOTES = re.compile(rb'(?:^|\t)"', re.MULTILINE)
-TAB_QUOTED = re.compile(rb'(?:^|\t)"(?:[^"\t\r\n]|"")*"(?=\t|\r?$)', re.MULTILINE)
+TAB_QUOTES = re.compile(r'(?:^|\t)"', re.MULTILINE)
+TAB_QUOTED = re.compile(r'(?:^|\t)"(?:[^"\t\n]|"")*"(?=\t|$)', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,6 @@ def detect(path: Path, name: str, encoding: str, delimiter: str | None = None) -
     if delimiter != "," and len(COMMAS.findall(body)) > len(POINTS.findall(body)):
         decimal = ","
         notes.append("numbers have a decimal comma")
-    quote = '"'
-    if delimiter == "\t" and _quotes_are_characters(path, encoding, len(header)):
-        quote = ""
-        notes.append("quotes are read as characters")
     plain = (
         plain
         and used <= 1
@@ -139,7 +135,12 @@ def detect(path: Path, name: str, encoding: str, delimiter: str | None = None) -
         and "\r" not in rest.replace("\r\n", "")
         and not files.has_padding(path, ENDS.encode())
     )
-    return Dialect(encoding, delimiter, tuple(header), begins_at, skipped, decimal, quote, spaced, plain, tuple(notes))
+    dialect = Dialect(
+        encoding, delimiter, tuple(header), begins_at, skipped, decimal, spaced=spaced, plain=plain, notes=tuple(notes)
+    )
+    if delimiter == "\t" and _quotes_are_characters(path, name, dialect):
+        return replace(dialect, quote="", notes=(*notes, "quotes are read as characters"))
+    return dialect
 
 
 def _called(delimiter: str) -> str:
@@ -151,6 +152,8 @@ def _encoding(head: bytes, encoding: str, name: str) -> tuple[str, list[str]]:
     for mark, found in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if head.startswith(mark) and not head.startswith(codecs.BOM_UTF32_LE):
             return found, [] if encoding.startswith("utf-16") else [f"its byte order mark says {found.upper()}"]
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8", [] if encoding == "utf-8" else ["its byte order mark says UTF-8"]
     if encoding != "utf-16":
         return encoding, []
     even, odd = head[0::2].count(0), head[1::2].count(0)
@@ -179,7 +182,7 @@ def _before_the_header(lines: list[str]) -> tuple[int, int, str | None]:
     """Return how many blank lines come first, which line is the header, and the delimiter that a line ``sep=;`` names."""
     found, blank = None, 0
     for at, line in enumerate(lines):
-        text = line.strip()
+        text = line.strip(" \r\n")  # a tab may be what sep= names
         if not line.strip("\r\n"):
             blank += blank == at
         elif match := SEPARATOR.fullmatch(text):
@@ -214,23 +217,24 @@ def _header(lines: list[str], delimiter: str, *, spaced: bool) -> tuple[list[str
     return cells, max(reader.line_num, 1) if lines else 0
 
 
-def _quotes_are_characters(path: Path, encoding: str, columns: int) -> bool:
+def _quotes_are_characters(path: Path, name: str, dialect: Dialect) -> bool:
     """Return whether a table with tabs has quotes that begin a cell and end none, and as many cells in each line as there are columns.
 
     MySQL, psql and others write such files: nothing in them is quoted.
     """
-    if encoding != "utf-8" or columns < 2:
+    columns = len(dialect.header)
+    if columns < 2:
         return False
     opened = closed = 0
-    for lines in files.whole_lines(path):
+    for lines in _whole_lines(_line_feeds(_body(path, name, dialect))):
         opened += len(TAB_QUOTES.findall(lines))
         closed += len(TAB_QUOTED.findall(lines))
     if opened == closed:
         return False
     return all(
-        line.count(b"\t") == columns - 1 or not line.strip()
-        for lines in files.whole_lines(path)
-        for line in lines.splitlines()
+        line.count("\t") == columns - 1 or not line.strip()
+        for lines in _whole_lines(_line_feeds(_body(path, name, dialect)))
+        for line in lines.split("\n")
     )
 
 
@@ -281,6 +285,15 @@ def _line_feeds(chunks: Iterator[str]) -> Iterator[str]:
         yield text[: len(text) - len(kept)].replace("\r\n", "\n").replace("\r", "\n")
     if kept:
         yield "\n"
+
+
+def _whole_lines(chunks: Iterator[str]) -> Iterator[str]:
+    """Yield text in pieces that end where a line does."""
+    kept = ""
+    for chunk in chunks:
+        lines, end, kept = (kept + chunk).rpartition("\n")
+        yield lines + end
+    yield kept
 
 
 def _lines(chunks: Iterator[str]) -> Iterator[str]:

@@ -215,6 +215,48 @@ def test_quotes_are_characters_in_a_table_with_tabs(tmp_path: Path) -> None:
     assert values(tmp_path / "t.tsv", column="track_name") == ['"Heroes', '7" Mix', track(3)["track_name"]]
 
 
+TABS = {
+    "sep= names a tab": lambda lines: "sep=\t\n" + "\n".join(lines) + "\n",
+    "a comment before": lambda lines: "# exported\n" + "\n".join(lines) + "\n",
+    "the end of CP/M": lambda lines: "\n".join(lines) + "\n\x1a",
+    "returns alone": lambda lines: "\r".join(lines) + "\r",
+}
+
+
+@pytest.mark.parametrize("kind", TABS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_quotes_in_tables_with_tabs_whatever_else_they_hold(tmp_path: Path, kind: str, encoding: str) -> None:
+    names = ['"Heroes', '7" Mix']
+    rows = [track(), *(track(number, track_name=name) for number, name in enumerate(names))]
+    lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows[1:])]
+    (tmp_path / "a.tsv").write_bytes(TABS[kind](lines).encode(encoding))
+    assert values(tmp_path / "a.tsv", column="track_name") == names
+    quoted = [line.replace("\t", '"\t"').join('""') for line in lines]
+    quoted[1] = quoted[1].replace('""Heroes', '"Her""oes')
+    quoted[2] = quoted[2].replace('7" Mix', '7"" Mix')
+    (tmp_path / "b.tsv").write_bytes(TABS[kind](quoted).encode(encoding))
+    assert values(tmp_path / "b.tsv", column="track_name") == ['Her"oes', '7" Mix']
+
+
+def test_a_byte_order_mark_wins_over_the_name_of_an_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(csv_text().encode("utf-8-sig"))
+    (tmp_path / "b.csv").write_bytes(csv_text().replace("1.0,", "2.0,", 1).encode("cp1252"))
+    assert values(tmp_path, column="artist_name", encoding="windows-1252") == ["Sigur Rós"] * 2
+
+
+def test_binary_columns_of_a_view_are_text(tmp_path: Path) -> None:
+    name = '"Zoë\\x41\\\n'
+    with duckdb.connect(tmp_path / "m.duckdb") as file:
+        columns = ", ".join(f"'{cell}' AS \"{key}\"" for key, cell in track().items() if key != "artist_name")
+        file.execute(f"CREATE TABLE t AS SELECT {columns}, ?::BLOB AS artist_name", [name.encode()])
+        file.execute(
+            "CREATE VIEW tracks AS FROM t; CREATE VIEW broken AS SELECT * REPLACE ('\\xFF'::BLOB AS artist_name) FROM t"
+        )
+    assert values(f"{tmp_path}/m.duckdb::tracks", column="artist_name") == ['"Zoë\\x41\\']
+    result = run("validate", f"{tmp_path}/m.duckdb::broken")
+    assert (result.code in {65, 74}, "broken" in result.error) == (True, True)
+
+
 def test_a_line_too_long_for_the_reader_is_not_lost(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", [*tracks(30), track(31, track_name="x" * 35_000_000), *tracks(3)])
     with pytest.raises(GenrepipeError, match="holds 34 records, of which 33 could be read"), landed(path):
@@ -244,7 +286,7 @@ def test_what_a_folder_holds_and_is_not_read_is_named(tmp_path: Path) -> None:
     warehouse = tmp_path / "w.duckdb"
     result = run("score", folder, "--warehouse", warehouse)
     assert result.code == 0, result.err
-    assert "b.csv.bz2 (neither CSV nor Parquet by its name)" in result.err
+    assert "b.csv.bz2 (neither CSV, JSON Lines nor Parquet by its name)" in result.err
     assert "c.csv (a broken link)" in result.err
     (check,) = ask(warehouse, "SELECT observed, verdict FROM checks WHERE name = 'files_not_read'")
     assert check == {"observed": 2.0, "verdict": "warning"}
@@ -262,15 +304,19 @@ def test_linked_folders_are_read_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "table"),
-    [("_delta_log/0.json", "Delta"), (".hoodie/hoodie.properties", "Hudi"), ("metadata/v1.metadata.json", "Iceberg")],
+    [
+        ("_delta_log/0.json", "a Delta"),
+        (".hoodie/hoodie.properties", "a Hudi"),
+        ("metadata/v1.metadata.json", "an Iceberg"),
+    ],
 )
-def test_tables_of_other_formats_are_named(tmp_path: Path, name: str, table: str) -> None:
-    folder = tmp_path / "tracks"
+def test_tables_of_other_formats_among_files_are_named(tmp_path: Path, name: str, table: str) -> None:
+    folder = tmp_path / "tracks" / "inner"
     (folder / name).parent.mkdir(parents=True)
     (folder / name).write_text("{}")
-    write_csv(folder / "a.csv", [track(1)])
-    result = run("validate", folder)
-    assert (result.code, f"is a {table} table" in result.error or f"is a {table}" in result.error) == (64, True)
+    write_csv(tmp_path / "tracks" / "a.csv", [track(1)])
+    result = run("validate", tmp_path / "tracks")
+    assert (result.code, f"{folder} is {table} table" in result.error) == (64, True)
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])

@@ -219,7 +219,7 @@ SOURCES: list[tuple[Callable[[Path], object], int, str]] = [
     (only_empty_rows, 65, "holds no tracks"),
     (glob_without_match, 66, "no file matches"),
     (folder_without_data, 66, "holds no CSV or Parquet file"),
-    (other_kind_of_file, 64, "neither CSV nor Parquet by its name"),
+    (other_kind_of_file, 64, "neither CSV, JSON Lines nor Parquet by its name"),
     (ragged, 65, "5 of 10 rows (50.0 %) break the contract, the limit is 5 %"),
     (binary_garbage, 65, "has no header that can be read"),
     (zip_named_csv, 74, "cannot be read"),

@@ -112,14 +112,14 @@ def test_an_address_names_an_object_a_folder_or_a_pattern(
     [
         ("s3://music/none.csv", 66, "there is no such object. Check the address"),
         ("s3://music/none-*.csv", 66, "there is no such object"),
-        ("s3://music/readme.txt", 64, "s3://music/readme.txt: neither CSV nor Parquet by its name"),
-        ("s3://music/*", 64, "s3://music/readme.txt: neither CSV nor Parquet by its name"),
+        ("s3://music/readme.txt", 64, "s3://music/readme.txt: neither CSV, JSON Lines nor Parquet by its name"),
+        ("s3://music/*", 64, "s3://music/readme.txt: neither CSV, JSON Lines nor Parquet by its name"),
         ("s3://other/a.csv", 66, "there is no such"),
         ("s3://music/w.duckdb::tracks", 64, "Copy it to a file first"),
         ("s3://music/n//a.csv", 64, "without empty"),
         ("s3://music/../a.csv", 64, "without empty"),
         ("ftp://host.example/a.csv", 64, "Name a path, or s3://"),
-        ("http://127.0.0.1:9/a.txt", 64, "neither CSV nor Parquet by its name"),
+        ("http://127.0.0.1:9/a.txt", 64, "neither CSV, JSON Lines nor Parquet by its name"),
         ("s3://", 64, "Check the address"),
     ],
 )

@@ -314,6 +314,17 @@ def test_the_image_with_stores_of_objects_scores_one(data: Path, store: Store) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("form", ["Delta", "Iceberg"])
+def test_the_image_with_lake_tables_scores_one(data: Path, form: str) -> None:
+    lakes = pytest.importorskip("tests.ingest.test_lakes", reason="pip install 'genrepipe[lake]'")
+    build("score", "lake", "--build-arg", "EXTRA=lake")
+    lakes.Lake(data, form).append(lakes.rows(*range(50)))
+    done = run(data, "score", "lake/tracks", "--warehouse", "w.duckdb", tag="lake")
+    assert done.returncode == 0, done.stderr
+    assert "50 predicted" in done.stdout
+
+
+@pytest.mark.slow
 def test_the_training_image_trains_a_bundle_that_the_scoring_image_takes(data: Path) -> None:
     build("train")
     genrepipe("sample", "--rows", 3000, "--out", data / "tracks.csv")

@@ -24,7 +24,7 @@ def score(
     Parameters
     ----------
     source
-        CSV, JSON Lines or Parquet files, globs, folders, ``file.duckdb::table``, or ``s3://bucket/key``.
+        CSV, JSON Lines or Parquet files, globs, folders, lake tables, ``file.duckdb::table``, or ``s3://bucket/key``.
     warehouse
         The DuckDB file that people query; it is made where it does not exist.
     reporter

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @TO
 @OUTPUT
 def score(first: str | None, last: str | None, output: str, **values: Any) -> None:
-    """Score SOURCE into a warehouse: CSV, JSON Lines or Parquet files, globs, folders, file.duckdb::table, s3://….
+    """Score SOURCE into a warehouse: CSV, JSON Lines or Parquet files, globs, folders, lake tables, file.duckdb::table, s3://….
 
     With --from and --to every date between is run; {run_date} in SOURCE becomes each of them. Every option is a key of a
     job file too, and can be set as GENREPIPE_KEY in the environment.

@@ -70,7 +70,7 @@ class Request(BaseModel):
     secrets: ClassVar[tuple[str, ...]] = ()
 
     source: Texts = Field(
-        description="CSV, JSON Lines or Parquet files, globs, folders, file.duckdb::table, or s3://bucket/key. {run_date} becomes the run date."
+        description="CSV, JSON Lines or Parquet files, globs, folders, lake tables, file.duckdb::table, or s3://bucket/key. {run_date} becomes the run date."
     )
     encoding: Text = Field(
         "utf-8", description="Encoding of CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's."

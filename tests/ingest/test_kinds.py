@@ -391,7 +391,11 @@ def test_labels_that_match_nothing_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("check", "change"),
-    [("short_duration", {"duration_ms": "215"}), ("nameless_artist_percent", {"artist_name": "Various Artists"})],
+    [
+        ("doubtful_units", {"duration_ms": "215"}),
+        ("doubtful_units", {"popularity": "0.41"}),
+        ("nameless_artist_percent", {"artist_name": "Various Artists"}),
+    ],
 )
 def test_columns_that_look_wrong_as_a_whole_are_warned_of(tmp_path: Path, check: str, change: dict[str, str]) -> None:
     warehouse = tmp_path / "w.duckdb"

@@ -6,6 +6,7 @@ The oracle is the list of rows that was written. In ``make test`` 150 deliveries
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import random
 import re
@@ -98,7 +99,7 @@ TEXT_FORMS = st.builds(
     hive=st.booleans(), rows=st.integers(1, 12), seed=st.integers(0, 2**48),
 )  # fmt: skip
 TYPED_FORMS = st.builds(
-    Form, kind=st.sampled_from(["parquet", "parquet", "duckdb", "sqlite"]), hive=st.booleans(), rows=st.integers(1, 12),
+    Form, kind=st.sampled_from(["parquet", "parquet", "json", "duckdb", "sqlite"]), hive=st.booleans(), rows=st.integers(1, 12),
     seed=st.integers(0, 2**48),
 )  # fmt: skip
 DELIVERIES = st.lists(st.one_of(TEXT_FORMS, TEXT_FORMS, TEXT_FORMS, TYPED_FORMS), min_size=1, max_size=3)
@@ -226,6 +227,20 @@ def text_of(rng: random.Random, form: Form, rows: list[Row]) -> bytes:
     return packed(rng, form, (mark + text).encode(form.encoding))
 
 
+def json_of(rng: random.Random, form: Form, rows: list[Row]) -> bytes:
+    """Return the bytes of JSON Lines, with some values as numbers and some missing keys."""
+    lines = []
+    for row in rows:
+        cells: dict[str, Any] = {**columns_of(rng, form, row)}
+        cells |= {name: value for name, value in row.numbers.items() if rng.random() < 0.6}
+        cells = {name: cell for name, cell in cells.items() if cell is not None or rng.random() < 0.5}
+        names = list(cells)
+        rng.shuffle(names)
+        lines.append(json.dumps({name: cells[name] for name in names}, ensure_ascii=rng.random() < 0.5))
+    every = json.dumps(dict.fromkeys([*GOOD]))  # a line that is empty but for its keys: each part has every column
+    return "\n".join([*lines, every, ""]).encode()
+
+
 def packed(rng: random.Random, form: Form, content: bytes) -> bytes:
     cut = rng.randint(0, len(content)) if "two" in form.packing else len(content)
     pack: Callable[[bytes], bytes] = gzip.compress if ".gz" in form.packing else zstandard.compress
@@ -318,7 +333,7 @@ def write(folder: Path, forms: list[Form]) -> tuple[list[str], str, list[Row]]:
     ids, rows, arguments = iter(range(1, 1000)), [], []
     for number, form in enumerate(forms):
         rng = random.Random(form.seed)
-        hive = form.hive and form.kind in {"text", "parquet"}
+        hive = form.hive and form.kind in {"text", "parquet"}  # the lines of JSON name every column
         mode = rng.choice(list(MODES)) if hive else None
         these = rows_of(rng, form, ids, mode)
         rows += these
@@ -327,6 +342,8 @@ def write(folder: Path, forms: list[Form]) -> tuple[list[str], str, list[Row]]:
         if form.kind == "text":
             suffix = (".tsv" if form.delimiter == "\t" and rng.random() < 0.7 else ".csv") + form.packing.split(" ")[0]
             (place / f"part-{number}{suffix}").write_bytes(text_of(rng, form, these))
+        elif form.kind == "json":
+            place.joinpath(f"part-{number}.jsonl").write_bytes(json_of(rng, replace(form, hive=False), these))
         elif form.kind == "parquet":
             compression = rng.choice(["zstd", "snappy", "uncompressed", "gzip"])
             typed_frame(rng, form, these).write_parquet(place / f"part-{number}.parquet", compression=compression)
@@ -373,7 +390,8 @@ def check(steps: Steps, folder: Path, forms: list[Form]) -> str:
         steps.database.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
     reasons = steps.database.rows("SELECT received, broken_rules FROM landed WHERE broken_rules IS NOT NULL")
     unparsed = steps.database.rows("SELECT * FROM unparsed")
-    assert (counts.received, counts.accepted) == (len(rows), len(rows)), (reasons, unparsed, counts)
+    assert (counts.received - counts.empty, counts.accepted) == (len(rows), len(rows)), (reasons, unparsed, counts)
+    assert counts.empty == sum(form.kind == "json" for form in forms)
     columns = ["track_id", "artist_name", "track_name", "key", "mode", *NUMBERS]
     names = ", ".join(f'"{name}"' for name in columns)
     landed = {row[0]: row for row in steps.database.rows(f"SELECT {names} FROM accepted")}

@@ -138,7 +138,7 @@ class ScoringRun:
             "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
             duplicates=counts.duplicates, empty=counts.empty, source_sha256=self.fingerprint,
             source_age_hours=sources.age_hours(self.source), known=known, withdrawn=self.withdrawn,
-            files_not_read=len(self.source.not_read),
+            files_not_read=len(self.source.not_read), absent=[],
         )  # fmt: skip
         self.checks = checks.of_contract(self.steps, "source_tracks", self.request.limits)
         checks.refuse_rejected(self.steps, counts, self.where, self.request.limits)

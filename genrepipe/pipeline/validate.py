@@ -40,7 +40,7 @@ def validate(
         steps.bind_row(
             "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
             duplicates=counts.duplicates, empty=counts.empty, source_sha256="", source_age_hours=sources.age_hours(opened),
-            known=0, withdrawn=0, files_not_read=len(opened.not_read),
+            known=0, withdrawn=0, files_not_read=len(opened.not_read), absent=[],
         )  # fmt: skip
         reasons = quarantine.reasons(steps)
         results = checks.of_contract(steps, "source_tracks", {})

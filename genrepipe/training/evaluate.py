@@ -22,8 +22,8 @@ from genrepipe.model import features
 from genrepipe.model.features import CONTEXT, LABELS
 from genrepipe.training import calibrate, leakage, metrics, splits
 from genrepipe.training.fit import fit, logits
-from genrepipe.training.imputation import duration_median, fit_tempo_imputer, with_durations
-from genrepipe.training.networks import Unskewed
+from genrepipe.training.imputation import duration_median, fit_imputer, with_durations
+from genrepipe.training.networks import Audio
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -221,26 +221,36 @@ def _set_measures(
 
 
 def evaluate_imputers(data: Dataset, seed: int, reporter: Reporter) -> dict[str, Any]:
-    """Return MAE and R² of the tempo imputer, of linear regression and of the median, over artist-disjoint folds."""
+    """Return MAE and R² of the imputed tempo, of linear regression and of the median, over artist-disjoint folds."""
     tempo = features.position("tempo")
     folds: dict[str, list[dict[str, float]]] = {"network": [], "linear": [], "median": []}
     for number, (train, test) in enumerate(splits.artist_disjoint(data, seed), 1):
         median = duration_median(data.X[train])
         train_rows, test_rows = (with_durations(data.X[rows], median) for rows in (train, test))
+        audio = Audio(unskew=True)
+        audio.fit(torch.from_numpy(train_rows))
+        fit_imputer(audio, train_rows, seed)
+        # A linear regression takes no missing value: it is given the means.
+        means = np.nanmean(train_rows, 0)
         train_rows, test_rows = (rows[~np.isnan(rows[:, tempo])] for rows in (train_rows, test_rows))
         known, truth = train_rows[:, tempo], test_rows[:, tempo]
-        linear = LinearRegression().fit(np.delete(train_rows, tempo, axis=1), known)
+        train_others, test_others = (
+            np.delete(np.where(np.isnan(rows), means, rows), tempo, axis=1) for rows in (train_rows, test_rows)
+        )
         predicted = {
-            "network": _impute(fit_tempo_imputer(train_rows, seed), test_rows),
-            "linear": linear.predict(np.delete(test_rows, tempo, axis=1)),
+            "network": _impute_tempo(audio, test_rows),
+            "linear": LinearRegression().fit(train_others, known).predict(test_others),
             "median": np.full(len(truth), np.median(known)),
         }
         for name, tempos in predicted.items():
             folds[name].append(metrics.measure_tempo(truth, tempos))
-        reporter.progress("tempo imputers", number, splits.FOLDS)
+        reporter.progress("imputers", number, splits.FOLDS)
     return {name: metrics.summarise(measures) for name, measures in folds.items()}
 
 
-def _impute(imputer: torch.nn.Module, rows: npt.NDArray[np.float32]) -> Any:
+def _impute_tempo(audio: Audio, rows: npt.NDArray[np.float32]) -> Any:
+    """Return what the module takes for the tempo of each row, in beats per minute, of shape (rows,)."""
+    tempo, hidden = features.position("tempo"), torch.from_numpy(rows.copy())
+    hidden[:, tempo] = float("nan")
     with torch.no_grad():
-        return imputer(Unskewed()(torch.from_numpy(rows))).numpy()
+        return (audio(hidden)[:, tempo] * audio.scaler.scale[tempo] + audio.scaler.mean[tempo]).numpy()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MANIFEST = signature.MANIFEST
-FORMAT = 3
+FORMAT = 4  # until 3, graphs imputed the tempo alone
 MODEL, GOLDEN, REFERENCE, CARD = "model.onnx", "golden.parquet", "reference.parquet", "card.md"
 FILES = (MODEL, GOLDEN, REFERENCE, CARD)
 # Only where there is something to keep: loss by epoch, labels of known artists.

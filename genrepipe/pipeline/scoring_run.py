@@ -120,7 +120,7 @@ class ScoringRun:
             known["received"], known["predicted"], known["quarantined"], known["duplicates"], known["empty"]
         )
         self.predicted, self.withdrawn = known["predicted"], known["withdrawn"] or 0
-        self.imputed = {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]}
+        self.imputed = ledger.imputed_of(known)
         return self.result("already published", run_id=known["run_id"])
 
     def open(self, database: Database, before: Database | None) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float32]
 
 MIN_TRACKS_PER_GENRE = 50
+MIN_KNOWN = 100  # values of each audio feature
 NOT_AUDIO = ("popularity", "duration_ms", "tempo")  # ignored where tracks are compared by their audio
 
 
@@ -144,7 +145,7 @@ def load(source: Source) -> Dataset:
     Raises
     ------
     SourceShapeError
-        A genre has fewer than ``MIN_TRACKS_PER_GENRE`` labelled tracks.
+        A genre has fewer than ``MIN_TRACKS_PER_GENRE`` labelled tracks, or fewer than ``MIN_KNOWN`` of all have a feature.
     """
     run = Run("train", date(1970, 1, 1), "train")
     where = ", ".join(part.name for part in source.parts)
@@ -165,8 +166,15 @@ def load(source: Source) -> Dataset:
             f"{where}: of {rows:,} tracks, fewer than {MIN_TRACKS_PER_GENRE} are labelled {', '.join(scarce)}",
             "Training needs labelled tracks of every genre",
         )
+    X = np.ascontiguousarray(features.matrix(features.build(tracks)))
+    unknown = [name for name, known in zip(features.columns(), (~np.isnan(X)).sum(0), strict=True) if known < MIN_KNOWN]
+    if unknown:
+        raise SourceShapeError(
+            f"{where}: fewer than {MIN_KNOWN} labelled tracks have {', '.join(unknown)}",
+            "Training needs known values of every audio feature; scoring does not",
+        )
     return Dataset(
-        X=np.ascontiguousarray(features.matrix(features.build(tracks))),
+        X=X,
         y=np.array([labels.index(genre) for genre in tracks["music_genre"]], dtype=np.int64),
         artist=tracks["artist_key"].fill_null("").to_numpy().astype(np.str_),
         track_id=tracks["track_id"].to_numpy().astype(np.str_),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,8 +44,19 @@ def fit_imputer(audio: Audio, X: Matrix, seed: int) -> None:
     """Train the imputer of an audio module on known values of rows of shape (rows, 13); its scalers must be fitted.
 
     In every epoch each row loses values at random, and the loss is the mean squared error of those alone. Adam with a
-    one-cycle learning rate, mini-batches of 512.
+    one-cycle learning rate, mini-batches of 512. The answer for the same rows is remembered, since most recipes are
+    fitted on the same folds.
     """
+    key = (hashlib.sha256(X.tobytes()).digest(), audio.unskew, seed)
+    if key not in _trained:
+        _trained[key] = copy.deepcopy(_train_imputer(audio, X, seed))
+    audio.imputer.load_state_dict(_trained[key])
+
+
+_trained: dict[tuple[bytes, bool, int], dict[str, torch.Tensor]] = {}
+
+
+def _train_imputer(audio: Audio, X: Matrix, seed: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
     rows, rng = torch.from_numpy(X), np.random.default_rng(seed)
     unknown = torch.isnan(rows)
@@ -59,6 +72,7 @@ def fit_imputer(audio: Audio, X: Matrix, seed: int) -> None:
         return inputs, torch.where(lost, target, float("nan"))
 
     Optimiser(audio.imputer.net, _KnownSquares(), _RECIPE, seed).run(epoch, len(X))
+    return audio.imputer.state_dict()
 
 
 class _KnownSquares(nn.Module):

@@ -73,8 +73,8 @@ class Recipe:
     batch_size: int = 512
     weight_decay: float = 0.0
     missing_flags: bool = False
-    masked_rows: float = 0.3
-    masked_artists: float = 0.35
+    masked_rows: float = 0.15
+    masked_artists: float = 0.0
     retrain_on_all: Annotated[bool, Field(validation_alias=_alias("retrain_on_all", "by_heart"))] = False
 
     @property
@@ -123,7 +123,7 @@ def of_bundle(bundle: Bundle) -> Recipe:
 
 _CONTEXT = {
     "unskew": True, "hidden": (112, 64), "activation": "silu", "dropout": 0.25, "max_lr": 8e-3, "pct_start": 0.2, "epochs": 64,
-    "weight_decay": 0.01,
+    "weight_decay": 0.01, "missing_flags": True, "masked_rows": 0.3, "masked_artists": 0.35,
 }  # fmt: skip
 _WORDS = {"retrain_on_all": True, "unskew": True, "hidden": (200, 100, 50, 25), "max_lr": 3e-3}
 

@@ -251,7 +251,10 @@ def load(model: str | None = None, bundles: Path | None = None, key: Path | None
         where = ".".join(map(str, first["loc"])) or "its start"
         raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", RESTORE) from error
     if manifest.format != FORMAT or not set(FILES) <= set(manifest.files) <= {*FILES, *OPTIONAL}:
-        raise BundleBroken(f"{path} is of a format that this version does not know", "Train it again with this version")
+        raise BundleBroken(
+            f"{path} is of a format that this version does not know: format {manifest.format}, and this version has {FORMAT}",
+            "Train it again with this version",
+        )
     if key is not None:
         signature.verify(folder, text, key)
     contents = {}

@@ -83,5 +83,7 @@ def batches(steps: Steps, rows: int, *, context: bool = False) -> Iterator[pl.Da
 
 def imputed(steps: Steps) -> dict[str, int]:
     """Return how many scorable tracks have an imputed value, by column: of the duration and the tempo, and of others where there are any."""
-    counts = steps.database.rows("SELECT name, count(*) FROM (SELECT unnest(imputed) AS name FROM scorable) GROUP BY ALL ORDER BY ALL")
+    counts = steps.database.rows(
+        "SELECT name, count(*) FROM (SELECT unnest(imputed) AS name FROM scorable) GROUP BY ALL ORDER BY ALL"
+    )
     return {"duration_ms": 0, "tempo": 0, **dict(counts)}

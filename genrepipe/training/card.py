@@ -114,10 +114,22 @@ def _missing(metrics: dict[str, Any], recipe: dict[str, Any]) -> str:
     apart = metrics["missing_features"]["random_twins_apart"]
     rows = [["nothing", *(_cell(metrics[split][key]) for split in MISSING for key in ("macro_auroc", "accuracy"))]]
     rows += [
-        [what, _cell(m["macro_auroc"]), _cell(m["accuracy"]), _cell(apart[what]["macro_auroc"]), _cell(apart[what]["accuracy"])]
+        [
+            what,
+            _cell(m["macro_auroc"]),
+            _cell(m["accuracy"]),
+            _cell(apart[what]["macro_auroc"]),
+            _cell(apart[what]["accuracy"]),
+        ]
         for what, m in metrics["missing_features"]["artist_disjoint"].items()
     ]
-    head = ["missing", "artist-disjoint: AUROC, macro", "accuracy", "random, twins on one side: AUROC, macro", "accuracy"]
+    head = [
+        "missing",
+        "artist-disjoint: AUROC, macro",
+        "accuracy",
+        "random, twins on one side: AUROC, macro",
+        "accuracy",
+    ]
     return f"""## Missing features
 
 Any audio feature may be missing. A duration is first imputed by the median of the artist's other tracks; everything else by a

@@ -123,7 +123,9 @@ class Dataset:
         ).with_columns(pl.col("left").fill_nan(None))
         median = pl.when(pl.col("artist") >= 0).then(pl.col("left").median().over("artist"))
         X = np.where(known, self.X, np.float32("nan"))
-        X[:, at] = durations.select(pl.coalesce("left", median).cast(pl.Float32).fill_null(np.nan)).to_series().to_numpy()
+        X[:, at] = (
+            durations.select(pl.coalesce("left", median).cast(pl.Float32).fill_null(np.nan)).to_series().to_numpy()
+        )
         less = replace(
             self, X=X, tracks=self.tracks.with_columns(imputed["imputed"]),
             _blocks={name: block for name, block in self._blocks.items() if name != features.CONTEXT},

@@ -224,7 +224,8 @@ def evaluate(data: Dataset, outcomes: list[Outcome]) -> Evaluation:
         measured["visible_tracks"] = {size: metrics.summarise(folds) for size, folds in by_size.items()}
     if missing[MISSING[0]]:
         measured["missing_features"] = {
-            split: {what: metrics.summarise(folds) for what, folds in by_what.items()} for split, by_what in missing.items()
+            split: {what: metrics.summarise(folds) for what, folds in by_what.items()}
+            for split, by_what in missing.items()
         }
     temperature = calibrate.temperature(disjoint, data.y)
     limits = calibrate.thresholds(calibrate.tempered(disjoint, temperature), data.y, visible)

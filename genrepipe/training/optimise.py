@@ -49,7 +49,10 @@ class Optimiser:
         self.best_epoch = 0
 
     def run(
-        self, epoch_rows: Callable[[int], tuple[torch.Tensor, torch.Tensor]], rows: int, progress: Progress | None = None
+        self,
+        epoch_rows: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
+        rows: int,
+        progress: Progress | None = None,
     ) -> None:
         """Train.
 

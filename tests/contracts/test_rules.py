@@ -108,7 +108,9 @@ AUDIO = contracts.load("features").named("audio_features").columns
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(missing=st.lists(st.sets(st.sampled_from(AUDIO)), min_size=1, max_size=20), cell=st.sampled_from(["", "?", "NaN"]))
+@given(
+    missing=st.lists(st.sets(st.sampled_from(AUDIO)), min_size=1, max_size=20), cell=st.sampled_from(["", "?", "NaN"])
+)
 def test_a_row_may_lack_six_features_and_no_more(
     tmp_path: Path, steps: Steps, missing: list[set[str]], cell: str
 ) -> None:

@@ -79,7 +79,9 @@ def test_tracks_without_features_are_as_scoring_reads_them(tmp_path: Path, sampl
     hidden = np.random.default_rng(1).random(whole.X.shape) < 0.2
     hidden[hidden.sum(1) + (~whole.known).sum(1) > 6] = False
     less = whole.without(hidden)
-    rows = pl.read_csv(sample, infer_schema=False, missing_utf8_is_empty_string=True).filter(pl.col("instance_id") != "")
+    rows = pl.read_csv(sample, infer_schema=False, missing_utf8_is_empty_string=True).filter(
+        pl.col("instance_id") != ""
+    )
     position = {name: i for i, name in enumerate(whole.track_id)}
     kept = [row for row in rows.to_dicts() if row["instance_id"].removesuffix(".0") in position]
     for row in kept:
@@ -105,7 +107,9 @@ def test_a_masked_track_is_unknown_in_its_artists_context(data: Dataset) -> None
 
 @settings(max_examples=40, deadline=None)
 @given(
-    rows=st.lists(st.tuples(st.integers(0, 2999), st.sets(st.sampled_from(COLUMNS), max_size=13)), min_size=1, max_size=40)
+    rows=st.lists(
+        st.tuples(st.integers(0, 2999), st.sets(st.sampled_from(COLUMNS), max_size=13)), min_size=1, max_size=40
+    )
 )
 def test_any_missing_features_give_a_distribution_the_same_in_both_engines(
     data: Dataset, fitted: Fitted, scorer: Scorer, rows: list[tuple[int, set[str]]]

@@ -430,7 +430,7 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             "over known values: what is missing is no bound of a transform, and no mode",
             {"visible_tracks": [{"artist_name": "Ann"}, {"artist_name": "Ann", "energy": 0.5, "loudness": 5.0, "speechiness": 0.0001, "mode": "Minor"}, {"artist_name": "Bob"}]},
             [
-                {"artist_key": "ann", "tracks": 2, "energy_count": 1, "energy_mean": 0.0, "energy_variance": 0.0, "loudness_count": 1, "loudness_mean": 0.0, "speechiness_mean": -6.907755, "mode_count": 1, "mode_mean": 1.0, "acousticness_count": 0, "acousticness_mean": None},
+                {"artist_key": "ann", "tracks": 2, "energy_count": 1, "energy_mean": 0.0, "energy_variance": 0.0, "loudness_count": 1, "loudness_mean": 0.0, "speechiness_mean": -6.90776, "mode_count": 1, "mode_mean": 1.0, "acousticness_count": 0, "acousticness_mean": None},
                 {"artist_key": "bob", "tracks": 1, "energy_count": 0, "energy_mean": None, "energy_variance": None, "loudness_count": 0, "loudness_mean": None, "speechiness_mean": None, "mode_count": 0, "mode_mean": None, "acousticness_count": 0, "acousticness_mean": None},
             ],
         ),

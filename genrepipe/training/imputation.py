@@ -12,6 +12,7 @@ from torch import nn
 
 from genrepipe.model import features
 from genrepipe.training import masks
+from genrepipe.training.networks import Imputer
 from genrepipe.training.optimise import Optimiser
 from genrepipe.training.recipes import Recipe
 
@@ -58,6 +59,7 @@ _trained: dict[tuple[bytes, bool, int], dict[str, torch.Tensor]] = {}
 
 def _train_imputer(audio: Audio, X: Matrix, seed: int) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
+    audio.imputer = Imputer(X.shape[1])  # whose first weights are those of the seed
     rows, rng = torch.from_numpy(X), np.random.default_rng(seed)
     unknown = torch.isnan(rows)
     with torch.no_grad():

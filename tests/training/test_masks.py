@@ -79,7 +79,7 @@ def test_tracks_without_features_are_as_scoring_reads_them(tmp_path: Path, sampl
     hidden = np.random.default_rng(1).random(whole.X.shape) < 0.2
     hidden[hidden.sum(1) + (~whole.known).sum(1) > 6] = False
     less = whole.without(hidden)
-    rows = pl.read_csv(sample, infer_schema=False, missing_utf8_is_empty_string=True).filter(
+    rows = pl.read_csv(sample, infer_schema_length=0).fill_null("").filter(
         pl.col("instance_id") != ""
     )
     position = {name: i for i, name in enumerate(whole.track_id)}
@@ -132,7 +132,7 @@ def test_any_missing_features_give_a_distribution_the_same_in_both_engines(
 
 
 def test_a_column_of_which_nothing_is_known_is_not_trained_on(tmp_path: Path, small: Path) -> None:
-    rows = pl.read_csv(small, infer_schema=False, missing_utf8_is_empty_string=True).to_dicts()
+    rows = pl.read_csv(small, infer_schema_length=0).fill_null("").to_dicts()
     path = write_csv(tmp_path / "t.csv", [{**row, "valence": ""} for row in rows])
     with pytest.raises(SourceShapeError, match="fewer than 100 labelled tracks have valence"):
         dataset.read((str(path),))

@@ -21,6 +21,7 @@ ORDER = (
     "artist-context", "known-artist", "all-features-plus", "all-features", "learned-3d", "learned-2d", "lda-3d", "lda-2d",
     "gradient-boosting", "all-features-words", "words",
 )  # fmt: skip
+LACKING = ("artist-context", "known-artist", "all-features")
 SPLITS = {"artist_disjoint": "artist-disjoint", "random": "random", "random_twins_apart": "random, twins apart"}
 MEASURES = ("macro_auroc", "micro_auroc", "accuracy", "top2", "log_loss", "ece")
 
@@ -47,6 +48,33 @@ def table() -> str:
             cells = " | ".join(f"{measured[m]['mean']:.4f} ± {measured[m]['sd']:.4f}" for m in MEASURES)
             study = STUDY.get(name, "") if split == "random" else ""
             lines.append(f"| {notes[split]} | {title} | {cells} | {study} |")
+    return "\n".join(lines)
+
+
+def missing_table() -> str:
+    """Return macro AUROC and accuracy of three bundles where features are missing, as Markdown."""
+    columns = [(name, split) for name in LACKING for split in ("artist_disjoint", "random_twins_apart")]
+    heads = [f"{name}, {SPLITS[split]}" for name, split in columns]
+    lines = [f"| missing | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    metrics = {name: bundles.load(name).manifest.metrics for name in LACKING}
+    for what in ("nothing", *metrics[LACKING[0]]["missing_features"]["artist_disjoint"]):
+        measured = [
+            metrics[name][split] if what == "nothing" else metrics[name]["missing_features"][split][what]
+            for name, split in columns
+        ]
+        cells = [f"{m['macro_auroc']['mean']:.3f} / {m['accuracy']['mean']:.3f}" for m in measured]
+        shown = f"{what} of each track" if what.endswith("random") else what
+        lines.append(f"| {shown} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def imputer_table() -> str:
+    """Return how well the tempo is imputed, as Markdown."""
+    titles = {"network": "network, 64 and 32 units", "linear": "linear regression", "median": "global median"}
+    lines = ["| imputer | MAE, beats per minute | R² |", "|---|---|---|"]
+    for name, m in bundles.load().manifest.metrics["tempo_imputer"].items():
+        mae, r2 = (f"{m[k]['mean']:.{d}f} ± {m[k]['sd']:.{d}f}" for k, d in (("mae", 2), ("r2", 4)))
+        lines.append(f"| {titles[name]} | {mae} | {r2.replace('-', '−')} |")
     return "\n".join(lines)
 
 
@@ -124,7 +152,11 @@ def steps_table() -> str:
 if __name__ == "__main__":
     path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
-    for head, written in ((r"\| bundle \| split \|", table()), (r"\| code \| meaning \|", runbook())):
+    tables = (
+        (r"\| bundle \| split \|", table()), (r"\| code \| meaning \|", runbook()),
+        (r"\| missing \|", missing_table()), (r"\| imputer \|", imputer_table()),
+    )  # fmt: skip
+    for head, written in tables:
         text = re.sub(head + r".*?\n(?!\|)", lambda _, new=written: new + "\n", text, flags=re.DOTALL)  # type: ignore[misc]
     path.write_text(text, encoding="utf-8")
     path = ROOT / "docs/architecture.md"

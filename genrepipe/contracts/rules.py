@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from genrepipe.contracts import documents
 from genrepipe.core.quoting import identifier, literal
 
 if TYPE_CHECKING:
@@ -106,6 +107,16 @@ def row_rules(table: Table) -> tuple[str, str]:
     )
     keeps = [f"NOT coalesce({swallowed}, false)"]
     reasons = [f"CASE WHEN {swallowed} THEN {literal(SWALLOWED)} END"]
+    limit = table.custom("maxMissingFeatures")
+    if limit is not None:
+        audio = [identifier(name) for name in documents.load("features").named("audio_features").columns]
+        missing = " + ".join(f"({name} IS NULL)::INTEGER" for name in audio)
+        # CASE leaves the sum to the rows that lack anything.
+        complete = " AND ".join(f"{name} IS NOT NULL" for name in audio)
+        few = f"CASE WHEN {complete} THEN true ELSE {missing} <= {int(limit)} END"
+        reason = f"row.features: more than {limit} of the {len(audio)} audio features are missing"
+        keeps.append(few)
+        reasons.append(f"CASE WHEN NOT {few} THEN {literal(reason)} END")
     for column in table.properties:
         typed = identifier(_TYPED_NAMES.get(column.name, column.name))
         predicates = {rule: rule.sql(typed, f"received.{identifier(column.name)}") for rule in rules_of(column)}

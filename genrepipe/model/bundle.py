@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MANIFEST = signature.MANIFEST
-FORMAT = 3
+FORMAT = 4  # until 3, graphs imputed the tempo alone
 MODEL, GOLDEN, REFERENCE, CARD = "model.onnx", "golden.parquet", "reference.parquet", "card.md"
 FILES = (MODEL, GOLDEN, REFERENCE, CARD)
 # Only where there is something to keep: loss by epoch, labels of known artists.
@@ -251,7 +251,10 @@ def load(model: str | None = None, bundles: Path | None = None, key: Path | None
         where = ".".join(map(str, first["loc"])) or "its start"
         raise BundleBroken(f"{path} is not a manifest at {where}: {first['msg']}", RESTORE) from error
     if manifest.format != FORMAT or not set(FILES) <= set(manifest.files) <= {*FILES, *OPTIONAL}:
-        raise BundleBroken(f"{path} is of a format that this version does not know", "Train it again with this version")
+        raise BundleBroken(
+            f"{path} is of a format that this version does not know: format {manifest.format}, and this version has {FORMAT}",
+            "Train it again with this version",
+        )
     if key is not None:
         signature.verify(folder, text, key)
     contents = {}

@@ -107,7 +107,7 @@ def _tracks(data: Dataset) -> Iterator[Section]:
         {
             "column": ["artist_name", "track_name", "duration_ms", "tempo"],
             "share": [
-                (data.artist == "").mean(), data.tracks["track_name"].null_count() / len(data), (~data.duration_known).mean(),
+                (data.artist == "").mean(), data.tracks["track_name"].null_count() / len(data), (~data.known[:, features.position("duration_ms")]).mean(),
                 np.isnan(data.X[:, features.position("tempo")]).mean(),
             ],
         }

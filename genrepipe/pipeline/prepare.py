@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genrepipe.core import resources, signals
-from genrepipe.ingest import landing
+from genrepipe.ingest import landing, sources
 from genrepipe.pipeline import catalogue
 from genrepipe.warehouse import schema
 from genrepipe.warehouse.steps import Steps
@@ -34,6 +34,19 @@ def landed_in_memory(source: Source, run: Run) -> Iterator[tuple[Steps, Landing]
         steps = Steps(database)
         steps.bind_row("run", **run.relation())
         yield steps, landing.land(steps, source)
+
+
+def bind_delivery(
+    steps: Steps, landed: Landing, source: Source, *, source_sha256: str = "", known: int = 0, withdrawn: int = 0
+) -> None:
+    """Bind the relation ``delivery``, the one row that says what arrived; ``known`` tracks were there before a snapshot."""
+    counts = landed.counts
+    steps.bind_row(
+        "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
+        duplicates=counts.duplicates, empty=counts.empty, source_sha256=source_sha256,
+        source_age_hours=sources.age_hours(source), known=known, withdrawn=withdrawn, files_not_read=len(source.not_read),
+        absent=landed.absent,
+    )  # fmt: skip
 
 
 def update_catalogue(steps: Steps) -> None:
@@ -82,8 +95,8 @@ def batches(steps: Steps, rows: int, *, context: bool = False) -> Iterator[pl.Da
 
 
 def imputed(steps: Steps) -> dict[str, int]:
-    """Return how many scorable tracks have an imputed value, by column."""
-    return {
-        column: int(steps.database.value("SELECT count(*) FILTER (list_contains(imputed, ?)) FROM scorable", [column]))
-        for column in ("duration_ms", "tempo")
-    }
+    """Return how many scorable tracks have an imputed value, by column: of the duration and the tempo, and of others where there are any."""
+    counts = steps.database.rows(
+        "SELECT name, count(*) FROM (SELECT unnest(imputed) AS name FROM scorable) GROUP BY ALL ORDER BY ALL"
+    )
+    return {"duration_ms": 0, "tempo": 0, **dict(counts)}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from genrepipe.core.resources import Plan
+    from genrepipe.ingest.landing import Landing
     from genrepipe.ingest.sources import Source
     from genrepipe.model.bundle import Bundle
     from genrepipe.pipeline.requests import ScoreRequest
@@ -125,7 +126,7 @@ class ScoringRun:
             known["filtered"] or 0,
         )
         self.predicted, self.withdrawn = known["predicted"], known["withdrawn"] or 0
-        self.imputed = {"duration_ms": known["imputed_duration_ms"], "tempo": known["imputed_tempo"]}
+        self.imputed = ledger.imputed_of(known)
         return self.result("already published", run_id=known["run_id"])
 
     def open(self, database: Database, before: Database | None) -> None:
@@ -136,22 +137,20 @@ class ScoringRun:
 
     def land(self) -> None:
         """Read the source, and stop where it breaks its contract as a whole."""
-        counts = self._read_source()
+        landed = self._read_source()
+        counts = landed.counts
         landing.refuse_empty(counts, self.where)
         known, self.withdrawn = catalogue.withdrawn(self.steps)
-        self.steps.bind_row(
-            "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
-            duplicates=counts.duplicates, empty=counts.empty, source_sha256=self.fingerprint,
-            source_age_hours=sources.age_hours(self.source), known=known, withdrawn=self.withdrawn,
-            files_not_read=len(self.source.not_read),
-        )  # fmt: skip
+        prepare.bind_delivery(
+            self.steps, landed, self.source, source_sha256=self.fingerprint, known=known, withdrawn=self.withdrawn
+        )
         self.checks = checks.of_contract(self.steps, "source_tracks", self.request.limits)
         checks.refuse_rejected(self.steps, counts, self.where, self.request.limits)
         checks.refuse_input(self.checks, self.where)
         signals.check()
         self.database.forbid_file_access()
 
-    def _read_source(self) -> RowCounts:
+    def _read_source(self) -> Landing:
         self.stages.start("landing")
         self.reporter.note("reading", parts=len(self.source.parts))
         landed = landing.land(self.steps, self.source)
@@ -165,7 +164,7 @@ class ScoringRun:
         for name in self.source.not_read:
             self.reporter.warning("not read", file=name)
         self.reporter.progress("rows received", landed.counts.received, landed.counts.received)
-        return landed.counts
+        return landed
 
     def update_catalogue(self) -> None:
         """Put the accepted tracks into the catalogue, keep those that are not, and renew what is known of artists."""

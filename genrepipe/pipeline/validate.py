@@ -35,11 +35,7 @@ def validate(source: tuple[str, ...], encoding: str = "utf-8", recipe: SourceRec
         prepare.landed_in_memory(opened, run) as (steps, landed),
     ):
         counts = landed.counts
-        steps.bind_row(
-            "delivery", received=counts.received, accepted=counts.accepted, quarantined=counts.quarantined,
-            duplicates=counts.duplicates, empty=counts.empty, source_sha256="", source_age_hours=sources.age_hours(opened),
-            known=0, withdrawn=0, files_not_read=len(opened.not_read),
-        )  # fmt: skip
+        prepare.bind_delivery(steps, landed, opened)
         reasons = quarantine.reasons(steps)
         results = checks.of_contract(steps, "source_tracks", {})
         summaries, doubts = columns.summarise(steps.database), columns.doubts(steps.database)

@@ -16,6 +16,7 @@ import polars as pl
 from genrepipe.core import signals
 from genrepipe.model import features
 from genrepipe.quality.monitors import Monitor
+from genrepipe.warehouse import schema
 from genrepipe.warehouse.steps import Steps
 
 if TYPE_CHECKING:
@@ -70,7 +71,10 @@ def _inputs(steps: Steps, flipped: pl.DataFrame) -> pl.DataFrame:
 def _inputs_before(steps: Steps, flipped: pl.DataFrame, duration_ms: float) -> pl.DataFrame:
     """Return the inputs of these tracks as the catalogue of a generation has them."""
     steps.bind_frame("wanted", flipped.select("track_id"))
-    steps.bind("profiles", "FROM artist_profiles")
+    if schema.is_current(steps.database):
+        steps.bind("profiles", "FROM artist_profiles")
+    else:  # the profiles of an older layout may have other columns: they are made anew
+        steps.bind("visible_tracks", "FROM tracks")
     steps.bind_row("medians", duration_ms=duration_ms)
     steps.bind(
         "accepted",
@@ -80,7 +84,7 @@ def _inputs_before(steps: Steps, flipped: pl.DataFrame, duration_ms: float) -> p
     )
     steps.make("rescorable")
     inputs = steps.database.frame("FROM rescorable")
-    steps.release("wanted", "profiles", "medians", "accepted")
+    steps.release("wanted", "visible_tracks", "profiles", "medians", "accepted")
     return inputs
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrepipe.model.features import AUDIO, BLOCKS, CONTEXT, LABELS, VECTORS
 from genrepipe.training import calibrate, leakage
+from genrepipe.training.evaluate import MISSING
 
 if TYPE_CHECKING:
     from genrepipe.training.dataset import Dataset
@@ -36,7 +37,7 @@ def write(manifest: dict[str, Any], parameters: int, data: Dataset, evaluation: 
         _measures(metrics),
         _visible_tracks(metrics) if CONTEXT in inputs else "",
         _genre_sets(metrics, evaluation),
-        _tempo(metrics["tempo_imputer"]) if AUDIO in inputs else "",
+        _missing(metrics, manifest["recipe"]) if AUDIO in inputs else "",
         _audit(manifest["audit"], metrics),
         _limitations(metrics, inputs),
     ]
@@ -98,14 +99,48 @@ average.
 {_table(["visible tracks of the artist", "threshold", "coverage, artist-disjoint"], rows)}"""
 
 
-def _tempo(tempo: dict[str, Any]) -> str:
-    rows = [[name, _cell(value["mae"], 2), _cell(value["r2"])] for name, value in tempo.items()]
-    return f"""## A missing tempo
+def _training(recipe: dict[str, Any]) -> str:
+    """Return a sentence on what the training rows lacked."""
+    if recipe["kind"] == "trees":
+        return "The training rows of the trees lacked nothing but what the source lacked."
+    artists = f" and {recipe['masked_artists']:.0%} of the artists" if recipe["masked_artists"] else ""
+    flags = " The network is told what is imputed." if recipe["missing_flags"] else ""
+    return f"In each epoch of training {recipe['masked_rows']:.0%} of the tracks{artists} lacked features at random.{flags}"
 
-is imputed inside the graph, from the 12 other features, by a network of 961 parameters. On held-out known tempos,
-artist-disjoint:
 
-{_table(["imputer", "MAE, beats per minute", "R²"], rows)}"""
+def _missing(metrics: dict[str, Any], recipe: dict[str, Any]) -> str:
+    tempo = metrics["tempo_imputer"]
+    imputers = [[name, _cell(value["mae"], 2), _cell(value["r2"])] for name, value in tempo.items()]
+    apart = metrics["missing_features"]["random_twins_apart"]
+    rows = [["nothing", *(_cell(metrics[split][key]) for split in MISSING for key in ("macro_auroc", "accuracy"))]]
+    rows += [
+        [
+            what,
+            _cell(m["macro_auroc"]),
+            _cell(m["accuracy"]),
+            _cell(apart[what]["macro_auroc"]),
+            _cell(apart[what]["accuracy"]),
+        ]
+        for what, m in metrics["missing_features"]["artist_disjoint"].items()
+    ]
+    head = [
+        "missing",
+        "artist-disjoint: AUROC, macro",
+        "accuracy",
+        "random, twins on one side: AUROC, macro",
+        "accuracy",
+    ]
+    return f"""## Missing features
+
+Any audio feature may be missing. A duration is first imputed by the median of the artist's other tracks; everything else by a
+network inside the graph, from what is known. {_training(recipe)} Each row of the table is the same models where one feature is
+missing from every track, or where each track lacks so many random ones; the context of an artist lacks them too.
+
+{_table(head, rows)}
+
+How well the tempo is imputed from the other features, on held-out known tempos, artist-disjoint:
+
+{_table(["imputer", "MAE, beats per minute", "R²"], imputers)}"""
 
 
 def _audit(gates: list[dict[str, Any]], metrics: dict[str, Any]) -> str:

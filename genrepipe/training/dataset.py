@@ -16,6 +16,7 @@ from genrepipe.ingest import landing, sources
 from genrepipe.model import features
 from genrepipe.pipeline import prepare
 from genrepipe.quality import checks
+from genrepipe.training import episodes
 from genrepipe.warehouse.ledger import Run
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float32]
 
 MIN_TRACKS_PER_GENRE = 50
+MIN_KNOWN = 100  # values of each audio feature
 NOT_AUDIO = ("popularity", "duration_ms", "tempo")  # ignored where tracks are compared by their audio
 
 
@@ -37,8 +39,8 @@ class Dataset:
     Attributes
     ----------
     X
-        Audio features, float32 of shape (tracks, 13). A missing tempo is NaN; so is a duration that neither the track
-        nor the artist's other tracks have.
+        Audio features, float32 of shape (tracks, 13). A missing one is NaN; a missing duration is only where the artist's
+        other tracks have none.
     y
         Labels, int64 of shape (tracks,), as positions in ``labels``.
     artist
@@ -100,10 +102,38 @@ class Dataset:
         audio = [row.tobytes() for row in np.delete(self.X, ignored, axis=1)]
         return np.unique(np.array(audio), return_inverse=True)[1].astype(np.int64)
 
-    @property
-    def duration_known(self) -> npt.NDArray[np.bool_]:
-        """Whether the track's own duration is known, bool of shape (tracks,)."""
-        return ~self.tracks["imputed"].list.contains("duration_ms").to_numpy()
+    @cached_property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether the source has each audio feature of each track, bool of shape (tracks, 13)."""
+        return self.tracks.select(
+            ~pl.col("imputed").list.contains(name).alias(name) for name in features.columns()
+        ).to_numpy()
+
+    def without(self, lost: npt.NDArray[np.bool_]) -> Dataset:
+        """Return the tracks as they are read where the source lacks these audio features, bool of shape (tracks, 13).
+
+        A duration is then the median of those that are left of the artist, and the context is that of what is left.
+        """
+        known, names = self.known & ~lost, features.columns()
+        imputed = pl.DataFrame(known, schema=names).select(
+            imputed=pl.concat_list(pl.when(~pl.col(name)).then(pl.lit(name)) for name in names).list.drop_nulls()
+        )
+        at = features.position("duration_ms")
+        durations = pl.DataFrame(
+            {"artist": self.artist_code, "left": np.where(known[:, at], self.X[:, at], np.nan)}
+        ).with_columns(pl.col("left").fill_nan(None))
+        median = pl.when(pl.col("artist") >= 0).then(pl.col("left").median().over("artist"))
+        X = np.where(known, self.X, np.float32("nan"))
+        X[:, at] = (
+            durations.select(pl.coalesce("left", median).cast(pl.Float32).fill_null(np.nan)).to_series().to_numpy()
+        )
+        less = replace(
+            self, X=X, tracks=self.tracks.with_columns(imputed["imputed"]),
+            _blocks={name: block for name, block in self._blocks.items() if name != features.CONTEXT},
+        )  # fmt: skip
+        whole = episodes.Discographies(less, np.arange(len(less)))
+        artists = np.where(self.artist_code < 0, self.artist_code.max(initial=0) + 1, self.artist_code)
+        return less.with_blocks({features.CONTEXT: whole.context(artists)})
 
 
 def read(source: tuple[str, ...], encoding: str = "utf-8", source_recipe: SourceRecipe | None = None) -> Dataset:
@@ -118,7 +148,7 @@ def load(source: Source) -> Dataset:
     Raises
     ------
     SourceShapeError
-        A genre has fewer than ``MIN_TRACKS_PER_GENRE`` labelled tracks.
+        A genre has fewer than ``MIN_TRACKS_PER_GENRE`` labelled tracks, or fewer than ``MIN_KNOWN`` of all have a feature.
     """
     run = Run("train", date(1970, 1, 1), "train")
     where = ", ".join(part.name for part in source.parts)
@@ -139,8 +169,15 @@ def load(source: Source) -> Dataset:
             f"{where}: of {rows:,} tracks, fewer than {MIN_TRACKS_PER_GENRE} are labelled {', '.join(scarce)}",
             "Training needs labelled tracks of every genre",
         )
+    X = np.ascontiguousarray(features.matrix(features.build(tracks)))
+    unknown = [name for name, known in zip(features.columns(), (~np.isnan(X)).sum(0), strict=True) if known < MIN_KNOWN]
+    if unknown:
+        raise SourceShapeError(
+            f"{where}: fewer than {MIN_KNOWN} labelled tracks have {', '.join(unknown)}",
+            "Training needs known values of every audio feature; scoring does not",
+        )
     return Dataset(
-        X=np.ascontiguousarray(features.matrix(features.build(tracks))),
+        X=X,
         y=np.array([labels.index(genre) for genre in tracks["music_genre"]], dtype=np.int64),
         artist=tracks["artist_key"].fill_null("").to_numpy().astype(np.str_),
         track_id=tracks["track_id"].to_numpy().astype(np.str_),

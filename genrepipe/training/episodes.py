@@ -15,7 +15,7 @@ import torch
 
 from genrepipe.model import features
 from genrepipe.model.features import CONTEXT
-from genrepipe.training.networks import CONTEXT_COUNTS, CONTEXT_TRACKS, Unskewed, context_features
+from genrepipe.training.networks import CONTEXT_TRACKS, Unskewed, context_features
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,33 +73,34 @@ class Discographies:
         with torch.no_grad():
             values = Unskewed()(torch.from_numpy(X)).numpy()[:, positions]
         # Only values that the source has are counted, as in the profiles: nothing that was imputed.
-        known = np.ones(values.shape, np.bool_)
-        known[:, self.features.index("duration_ms")] = data.duration_known[rows]
-        known[:, self.features.index("tempo")] = ~np.isnan(data.X[rows, features.position("tempo")])
-        self.values, self.known = np.where(known, values, 0.0), known
-        self.artist = data.artist_code[rows]
+        self.known = data.known[rows][:, positions]
+        self.values = np.where(self.known, values, 0.0)
+        self.positions, self.artist = positions, data.artist_code[rows]
 
-    def episode(self, rng: np.random.Generator) -> Matrix:
-        """Return the context of one epoch, over parts of random sizes."""
+    def episode(self, rng: np.random.Generator, lost: npt.NDArray[np.bool_] | None = None) -> Matrix:
+        """Return the context of one epoch, over parts of random sizes.
+
+        ``lost``, of shape (tracks, 13), are the audio features that the tracks lack in that epoch.
+        """
         sizes = rng.choice(SIZES, size=int(self.artist.max(initial=0)) + 1, p=PROBABILITIES)
-        return self.context(cut(self.artist, sizes, rng))
+        return self.context(cut(self.artist, sizes, rng), lost)
 
-    def context(self, parts: Codes) -> Matrix:
-        """Return the artist context of each track over its part, float32 of shape (tracks, 27), in the contract's order.
+    def context(self, parts: Codes, lost: npt.NDArray[np.bool_] | None = None) -> Matrix:
+        """Return the artist context of each track over its part, float32 of shape (tracks, 37), in the contract's order.
 
-        ``parts`` are the numbers that ``cut`` returns.
+        ``parts`` are the numbers that ``cut`` returns, ``lost`` the audio features that the tracks lack.
         """
         count = int(parts.max(initial=-1)) + 1
-        known = np.stack([np.bincount(parts, k, count) for k in self.known.T], 1)
+        is_known = self.known if lost is None else self.known & ~lost[:, self.positions]
+        values = self.values if lost is None else np.where(is_known, self.values, 0.0)
+        known = np.stack([np.bincount(parts, k, count) for k in is_known.T], 1)
         divisor = np.maximum(known, 1)
-        mean = np.stack([np.bincount(parts, v, count) for v in self.values.T], 1) / divisor
-        off = np.where(self.known, self.values - mean[parts], 0.0)
+        mean = np.stack([np.bincount(parts, v, count) for v in values.T], 1) / divisor
+        off = np.where(is_known, values - mean[parts], 0.0)
         variance = np.stack([np.bincount(parts, o * o, count) for o in off.T], 1) / divisor
         by_name: dict[str, npt.NDArray[Any]] = {CONTEXT_TRACKS: np.bincount(parts, minlength=count)}
         for i, name in enumerate(self.features):
-            by_name |= {f"{name}_mean": mean[:, i], f"{name}_variance": variance[:, i]}
-            if name in CONTEXT_COUNTS:
-                by_name[CONTEXT_COUNTS[name]] = known[:, i]
+            by_name |= {f"{name}_count": known[:, i], f"{name}_mean": mean[:, i], f"{name}_variance": variance[:, i]}
         profile = np.column_stack([by_name[name] for name in features.columns([CONTEXT])])
         context = profile[parts].astype(np.float32)
         context[self.artist < 0] = 0.0

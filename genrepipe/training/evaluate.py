@@ -19,11 +19,11 @@ from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from genrepipe.model import features
-from genrepipe.model.features import CONTEXT, LABELS
-from genrepipe.training import calibrate, leakage, metrics, splits
+from genrepipe.model.features import AUDIO, CONTEXT, LABELS
+from genrepipe.training import calibrate, leakage, masks, metrics, splits
 from genrepipe.training.fit import fit, logits
-from genrepipe.training.imputation import duration_median, fit_tempo_imputer, with_durations
-from genrepipe.training.networks import Unskewed
+from genrepipe.training.imputation import duration_median, fit_imputer, with_durations
+from genrepipe.training.networks import Audio
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,6 +41,7 @@ SPLITS = {
     "random": splits.random,
 }
 AUDIT = "audit"
+MISSING = ("artist_disjoint", "random_twins_apart")  # splits on which models are measured where features are missing
 VISIBLE = (5, 2, 1)  # numbers of an artist's tracks that are seen together, measured beside all of them
 
 
@@ -56,6 +57,8 @@ class Outcome:
         The test rows, and their log-probabilities of shape (rows, classes).
     visible
         The same log-probabilities where so many tracks of an artist are seen together.
+    missing
+        The same log-probabilities where audio features are missing, by what is missing.
     fitted
         The model of the fit on all rows.
     gates
@@ -68,6 +71,7 @@ class Outcome:
     logits: npt.NDArray[np.float64]
     seconds: float
     visible: dict[int, npt.NDArray[np.float64]] = field(default_factory=dict)
+    missing: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     fitted: Fitted | None = None
     gates: list[GateResult] = field(default_factory=list)
 
@@ -87,6 +91,7 @@ class _Worker:
     data: Dataset
     queue: Any
     folds: dict[str, list[tuple[Indices, Indices]]]
+    missing: dict[str, Dataset]
 
 
 def deterministic() -> None:
@@ -98,7 +103,7 @@ def deterministic() -> None:
 
 def _start_worker(data: Dataset, queue: Any) -> None:
     deterministic()
-    _Worker.data, _Worker.queue, _Worker.folds = data, queue, {}
+    _Worker.data, _Worker.queue, _Worker.folds, _Worker.missing = data, queue, {}, {}
 
 
 def _run_job(recipe: Recipe, split: str | None, fold: int, seed: int) -> Outcome:
@@ -123,7 +128,18 @@ def _run_job(recipe: Recipe, split: str | None, fold: int, seed: int) -> Outcome
     return Outcome(
         recipe.name, split, test, logits(fitted, data, test), time.perf_counter() - start,
         {size: logits(fitted, data, test, size) for size in sizes},
+        {what: logits(fitted, less, test) for what, less in _missing(recipe, split).items()},
     )  # fmt: skip
+
+
+def _missing(recipe: Recipe, split: str) -> dict[str, Dataset]:
+    """Return the tracks without some of their audio features, by what is missing; none where the recipe is not measured so."""
+    if AUDIO not in recipe.inputs or split not in MISSING:
+        return {}
+    if not _Worker.missing:
+        hidden = masks.scenarios(_Worker.data)
+        _Worker.missing = {what: _Worker.data.without(lost) for what, lost in hidden.items()}
+    return _Worker.missing
 
 
 def fit_all(
@@ -181,6 +197,7 @@ def evaluate(data: Dataset, outcomes: list[Outcome]) -> Evaluation:
             disjoint[outcome.test] = outcome.logits
     visible = data.tracks["artist_tracks"].to_numpy()
     measured: dict[str, Any] = {}
+    missing: dict[str, dict[str, list[dict[str, float]]]] = {split: {} for split in MISSING}
     sets: list[dict[str, float]] = []
     by_size: dict[str, list[dict[str, float]]] = {str(size): [] for size in VISIBLE}
     for split in SPLITS:
@@ -191,6 +208,9 @@ def evaluate(data: Dataset, outcomes: list[Outcome]) -> Evaluation:
             temperature = calibrate.temperature(disjoint[train], data.y[train])
             answers = calibrate.tempered(outcome.logits, temperature)
             folds.append(metrics.measure(data.y[test], answers))
+            for what, other in outcome.missing.items():
+                tempered = calibrate.tempered(other, temperature)
+                missing[split].setdefault(what, []).append(metrics.auroc_and_accuracy(data.y[test], tempered))
             if split == "artist_disjoint":
                 folds[-1] |= metrics.twin_accuracy(data, test, answers)
                 train_answers = calibrate.tempered(disjoint[train], temperature)
@@ -202,6 +222,11 @@ def evaluate(data: Dataset, outcomes: list[Outcome]) -> Evaluation:
     measured["genre_sets"] = metrics.summarise(sets)
     if by_size[str(VISIBLE[0])]:
         measured["visible_tracks"] = {size: metrics.summarise(folds) for size, folds in by_size.items()}
+    if missing[MISSING[0]]:
+        measured["missing_features"] = {
+            split: {what: metrics.summarise(folds) for what, folds in by_what.items()}
+            for split, by_what in missing.items()
+        }
     temperature = calibrate.temperature(disjoint, data.y)
     limits = calibrate.thresholds(calibrate.tempered(disjoint, temperature), data.y, visible)
     return Evaluation(measured, temperature, limits)
@@ -221,26 +246,36 @@ def _set_measures(
 
 
 def evaluate_imputers(data: Dataset, seed: int, reporter: Reporter) -> dict[str, Any]:
-    """Return MAE and R² of the tempo imputer, of linear regression and of the median, over artist-disjoint folds."""
+    """Return MAE and R² of the imputed tempo, of linear regression and of the median, over artist-disjoint folds."""
     tempo = features.position("tempo")
     folds: dict[str, list[dict[str, float]]] = {"network": [], "linear": [], "median": []}
     for number, (train, test) in enumerate(splits.artist_disjoint(data, seed), 1):
         median = duration_median(data.X[train])
         train_rows, test_rows = (with_durations(data.X[rows], median) for rows in (train, test))
+        audio = Audio(unskew=True)
+        audio.fit(torch.from_numpy(train_rows))
+        fit_imputer(audio, train_rows, seed)
+        # A linear regression takes no missing value: it is given the means.
+        means = np.nanmean(train_rows, 0)
         train_rows, test_rows = (rows[~np.isnan(rows[:, tempo])] for rows in (train_rows, test_rows))
         known, truth = train_rows[:, tempo], test_rows[:, tempo]
-        linear = LinearRegression().fit(np.delete(train_rows, tempo, axis=1), known)
+        train_others, test_others = (
+            np.delete(np.where(np.isnan(rows), means, rows), tempo, axis=1) for rows in (train_rows, test_rows)
+        )
         predicted = {
-            "network": _impute(fit_tempo_imputer(train_rows, seed), test_rows),
-            "linear": linear.predict(np.delete(test_rows, tempo, axis=1)),
+            "network": _impute_tempo(audio, test_rows),
+            "linear": LinearRegression().fit(train_others, known).predict(test_others),
             "median": np.full(len(truth), np.median(known)),
         }
         for name, tempos in predicted.items():
             folds[name].append(metrics.measure_tempo(truth, tempos))
-        reporter.progress("tempo imputers", number, splits.FOLDS)
+        reporter.progress("imputers", number, splits.FOLDS)
     return {name: metrics.summarise(measures) for name, measures in folds.items()}
 
 
-def _impute(imputer: torch.nn.Module, rows: npt.NDArray[np.float32]) -> Any:
+def _impute_tempo(audio: Audio, rows: npt.NDArray[np.float32]) -> Any:
+    """Return what the module takes for the tempo of each row, in beats per minute, of shape (rows,)."""
+    tempo, hidden = features.position("tempo"), torch.from_numpy(rows.copy())
+    hidden[:, tempo] = float("nan")
     with torch.no_grad():
-        return imputer(Unskewed()(torch.from_numpy(rows))).numpy()
+        return (audio(hidden)[:, tempo] * audio.scaler.scale[tempo] + audio.scaler.mean[tempo]).numpy()

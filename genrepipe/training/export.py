@@ -150,10 +150,10 @@ def golden(
 ) -> pl.DataFrame:
     """Return golden rows: inputs, and the probabilities of a float64 copy of the model.
 
-    The rows are a random sample of ``raw``, of shape (rows, columns), its extremes in every column, and some rows
-    without a tempo.
+    The rows are a random sample of ``raw``, of shape (rows, columns), its extremes in every column, some rows without a
+    tempo, and copies of some without each audio feature and without 3 and 6 random ones.
     """
-    rows = raw[_golden_positions(raw, columns, seed)]
+    rows = np.vstack([raw[_golden_positions(raw, columns, seed)], _without_features(raw, columns, seed)])
     answers = _answers(model, rows)
     inputs = pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.Float32))
     outputs = pl.DataFrame(answers, schema=[f"p_{label}" for label in labels])
@@ -167,6 +167,19 @@ def _answers(model: Any, rows: Matrix) -> npt.NDArray[np.float64]:
     with torch.no_grad():
         answers: npt.NDArray[np.float64] = copy.deepcopy(model).double()(torch.from_numpy(rows).double()).numpy()
     return answers
+
+
+def _without_features(raw: Matrix, columns: list[str], seed: int) -> Matrix:
+    """Return rows that lack audio features: 4 without each one, 16 without 3 random ones, and 16 without 6."""
+    audio, rng = features.columns(), np.random.default_rng(seed)
+    if not set(audio) <= set(columns):
+        return raw[:0]
+    lost = [np.arange(len(audio)) == i for i in range(len(audio)) for _ in range(4)]
+    lost += [rng.permutation(len(audio)) < count for count in (3, 6) for _ in range(16)]
+    rows = raw[rng.choice(len(raw), len(lost))].copy()
+    at = [columns.index(name) for name in audio]
+    rows[:, at] = np.where(np.array(lost), np.float32("nan"), rows[:, at])
+    return rows
 
 
 def _golden_positions(raw: Matrix, columns: list[str], seed: int) -> npt.NDArray[np.intp]:

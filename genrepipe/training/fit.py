@@ -1,4 +1,4 @@
-"""Fitting: tempo imputer, scalers, projection and network, all on train rows alone."""
+"""Fitting: imputer, scalers, projection and network, all on train rows alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from genrepipe.model.features import AUDIO
-from genrepipe.training import episodes, inputs, splits, trees
+from genrepipe.training import episodes, inputs, masks, splits, trees
 from genrepipe.training.imputation import duration_median
 from genrepipe.training.inputs import Selection
 from genrepipe.training.networks import Discriminants, GenreModel
@@ -80,28 +80,29 @@ def fit(recipe: Recipe, data: Dataset, rows: Indices, seed: int, progress: Progr
     if isinstance(model.projection, Discriminants):
         model.projection.fit(torch.cat(list(fixed.values()), 1), data.y[fit_rows])
     draws = {block: inputs.reader(block).episodes(selection) for block in recipe.inputs}
-    rng = np.random.default_rng(seed)
+    rng, y = np.random.default_rng(seed), torch.from_numpy(data.y)
 
     def epoch_inputs(_: int) -> torch.Tensor:
         """Return the inputs of one epoch, in which some blocks are drawn again."""
+        lost = masks.of_epoch(recipe, data.artist_code[fit_rows], rng)
         parts = []
         for block, draw in draws.items():
             with torch.no_grad():
-                parts.append(fixed[block] if draw is None else blocks[block](torch.from_numpy(draw(rng))))
+                parts.append(fixed[block] if draw is None else blocks[block](torch.from_numpy(draw(rng, lost))))
         return torch.cat(parts, 1)
 
     net = nn.Sequential(model.projection, model.net)
     untrained = copy.deepcopy(net.state_dict())
-    y = torch.from_numpy(data.y)
+    # The validation rows lack nothing but what the source lacks: a model is to be the best one for such rows.
     optimiser = Optimiser(net, nn.CrossEntropyLoss(), recipe, seed, (validation_inputs, y[validation]))
     if not recipe.retrain_on_all:
-        optimiser.run(epoch_inputs, y[train], progress)
+        optimiser.run(lambda epoch: (epoch_inputs(epoch), y[train]), len(train), progress)
         return Fitted(recipe, model.eval(), median, rows, optimiser.curves, optimiser.best_epoch)
-    every_row = epoch_inputs(0)
     of_train = torch.from_numpy(np.isin(rows, train))
-    optimiser.run(lambda _: every_row[of_train], y[train], progress)
+    optimiser.run(lambda epoch: (epoch_inputs(epoch)[of_train], y[train]), len(train), progress)
     net.load_state_dict(untrained)
-    Optimiser(net, nn.CrossEntropyLoss(), recipe, seed).run(lambda _: every_row, y[rows])
+    last = Optimiser(net, nn.CrossEntropyLoss(), recipe, seed)
+    last.run(lambda epoch: (epoch_inputs(epoch), y[rows]), len(rows))
     return Fitted(recipe, model.eval(), median, rows, optimiser.curves, recipe.epochs)
 
 

@@ -14,7 +14,7 @@ import torch
 from genrepipe.model import features
 from genrepipe.model.features import AUDIO, CONTEXT, FLAGS, LABELS
 from genrepipe.training import episodes
-from genrepipe.training.imputation import fit_tempo_imputer, with_durations
+from genrepipe.training.imputation import fit_imputer, with_durations
 from genrepipe.training.networks import ArtistContext, Audio, Centred, KnownLabels, Scaler
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from genrepipe.training.splits import Indices
 
     Matrix = npt.NDArray[np.float32]
+    Mask = npt.NDArray[np.bool_]
     # Modules know their width, which torch's type does not say.
     Module = Any
-    Draw = Callable[[np.random.Generator], Matrix]
+    # Draws the block of an epoch, in which the tracks lack some audio features: bool of shape (rows, 13).
+    Draw = Callable[[np.random.Generator, Mask], Matrix]
 
 
 @dataclass(frozen=True)
@@ -81,18 +83,23 @@ class Reader:
 
 
 class AudioReader(Reader):
-    """Fills durations; the module imputes tempos, unskews where the recipe says so, and standardises."""
+    """Fills durations; the module imputes, unskews where the recipe says so, and standardises."""
 
     def raw(self, selection: Selection) -> Matrix:
-        """Return the audio features with unknown durations filled; a missing tempo is NaN."""
+        """Return the audio features with unknown durations filled; any other missing one is NaN."""
         return with_durations(selection.data.X[selection.rows], selection.duration_ms)
 
     def fit(self, raw: Matrix, recipe: Recipe, fitted: dict[str, Module], seed: int) -> Module:  # noqa: ARG002
-        """Return the module, with a tempo imputer that is trained here."""
-        audio = Audio(fit_tempo_imputer(raw, seed), recipe.unskew)
-        with torch.no_grad():
-            audio.scaler.fit(audio.filled(torch.from_numpy(raw)))
+        """Return the module, with an imputer that is trained here."""
+        audio = Audio(recipe.unskew, recipe.missing_flags)
+        audio.fit(torch.from_numpy(raw))
+        fit_imputer(audio, raw, seed)
         return audio
+
+    def episodes(self, selection: Selection) -> Draw:
+        """Return a function that hides what the tracks lack."""
+        raw = self.raw(selection)
+        return lambda _, lost: np.where(lost, np.float32("nan"), raw)
 
 
 class ContextReader(Reader):
@@ -142,7 +149,7 @@ class LabelsReader(Reader):
         """Return a function that shows a random share of the labels of each artist."""
         data, rows = selection.data, selection.rows
         artist, y, order = data.artist_code[rows], data.y[rows], self._order(data)
-        return lambda rng: np.take(episodes.label_episode(artist, y, len(data.labels), rng), order, axis=1)
+        return lambda rng, _: np.take(episodes.label_episode(artist, y, len(data.labels), rng), order, axis=1)
 
     def _order(self, data: Dataset) -> list[int]:
         """Return the label that each column of the block counts, as a position in ``data.labels``."""

@@ -58,10 +58,14 @@ class Scaler(nn.Module):
         self.register_buffer("scale", torch.ones(columns))
 
     def fit(self, rows: Tensor) -> None:
-        """Take the mean and standard deviation of float rows of shape (rows, columns), computed in float64."""
+        """Take the mean and standard deviation of float rows of shape (rows, columns), computed in float64.
+
+        NaN is left out.
+        """
         rows = rows.double()
-        self.mean = rows.mean(0).float()
-        self.scale = rows.std(0, correction=0).clamp_min(1e-12).float()
+        mean = rows.nanmean(0)
+        self.mean = mean.float()
+        self.scale = ((rows - mean) ** 2).nanmean(0).sqrt().clamp_min(1e-12).float()
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the standardised rows."""
@@ -92,7 +96,7 @@ class Unskewed(nn.Module):
     }
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return the transformed audio features, of the same shape; the tempo is unchanged, NaN included."""
+        """Return the transformed audio features, of the same shape; NaN stays NaN."""
         columns = list(torch.split(rows, 1, dim=1))
         for name, transform in self.transforms.items():
             i = features.position(name)
@@ -136,54 +140,66 @@ class Bottleneck(nn.Module):
         return cast("Tensor", self.norm(self.encoder(rows) + self.linear(rows)))
 
 
-class TempoImputer(nn.Module):
-    """Predict the tempo from the other audio features, unskewed (32 and 16 hidden units)."""
+class Imputer(nn.Module):
+    """Predict audio features that are missing from those that are known.
 
-    center: Tensor
-    spread: Tensor
+    It reads standardised features, 0 where they are missing, and a flag for each missing one (Śmieja et al. 2018 and
+    others show that networks need to be told).
+    """
 
-    def __init__(self) -> None:
+    hidden = (64, 32)
+
+    def __init__(self, columns: int) -> None:
         super().__init__()
-        others = len(features.columns()) - 1
-        self.scaler = Scaler(others, Unskewed.limit)
-        self.net = layers((others, 32, 16, 1))
-        self.register_buffer("center", torch.zeros(1))
-        self.register_buffer("spread", torch.ones(1))
+        self.net = layers((2 * columns, *self.hidden, columns))
 
-    @staticmethod
-    def others(unskewed: Tensor) -> Tensor:
-        """Return every audio feature but the tempo, shape (rows, 12), in the contract's order."""
-        tempo = features.position("tempo")
-        return torch.cat([unskewed[:, :tempo], unskewed[:, tempo + 1 :]], 1)
+    def forward(self, standardised: Tensor, missing: Tensor) -> Tensor:
+        """Return standardised values of every feature, known or not, of shape (rows, columns).
 
-    def forward(self, unskewed: Tensor) -> Tensor:
-        """Return tempos in beats per minute, shape (rows,), for unskewed audio features, whether known or not."""
-        return cast("Tensor", self.net(self.scaler(self.others(unskewed))).squeeze(1) * self.spread + self.center)
+        Both inputs have that shape; ``missing`` is bool.
+        """
+        known = torch.where(missing, 0.0, standardised)
+        return cast("Tensor", self.net(torch.cat([known, missing.to(known.dtype)], 1)))
 
 
 class Audio(nn.Module):
-    """Audio features (rows, 13): a missing tempo imputed, unskewed where ``unskew`` is set, standardised."""
+    """Audio features (rows, 13): unskewed where ``unskew`` is set, standardised, and NaN imputed.
 
-    def __init__(self, imputer: TempoImputer, unskew: bool) -> None:
+    With ``flags``, 13 more columns are 1 where a feature was missing. The imputer always reads unskewed features, since
+    it is better with them.
+    """
+
+    def __init__(self, unskew: bool, flags: bool = False) -> None:
         super().__init__()
-        self.imputer = imputer
+        columns = len(features.columns())
         self.unskewed = Unskewed()
-        self.unskew = unskew
-        self.width = len(features.columns())
-        self.scaler = Scaler(self.width, Unskewed.limit if unskew else float("inf"))
+        self.unskew, self.flags = unskew, flags
+        self.width = 2 * columns if flags else columns
+        self.scaler = Scaler(columns, Unskewed.limit if unskew else float("inf"))
+        self.read = self.scaler if unskew else Scaler(columns, Unskewed.limit)
+        self.imputer = Imputer(columns)
 
-    def filled(self, rows: Tensor) -> Tensor:
-        """Return the rows with the tempo filled, not yet standardised."""
-        i = features.position("tempo")
-        tempo = rows[:, i]
+    def fit(self, rows: Tensor) -> None:
+        """Take the means and standard deviations of the known features of rows of shape (rows, 13)."""
         unskewed = self.unskewed(rows)
-        filled = torch.where(torch.isnan(tempo), self.imputer(unskewed), tempo)
-        base = unskewed if self.unskew else rows
-        return torch.cat([base[:, :i], filled[:, None], base[:, i + 1 :]], 1)
+        self.read.fit(unskewed)
+        if not self.unskew:
+            self.scaler.fit(rows)
+
+    def standardised(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features as the network reads them, and as the imputer does; some number where they are NaN."""
+        known = torch.where(torch.isnan(rows), 1.0, rows)
+        unskewed = self.unskewed(known)
+        if self.unskew:
+            return (scaled := self.scaler(unskewed)), scaled
+        return self.scaler(known), self.read(unskewed)
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Return standardised features, of the same shape."""
-        return cast("Tensor", self.scaler(self.filled(rows)))
+        """Return standardised features without a NaN, and the flags where the network reads them: (rows, ``width``)."""
+        missing = torch.isnan(rows)
+        scaled, read = self.standardised(rows)
+        filled = torch.where(missing, self.imputer(read, missing), scaled)
+        return torch.cat([filled, missing.to(rows.dtype)], 1) if self.flags else filled
 
 
 def context_features() -> list[str]:
@@ -191,13 +207,11 @@ def context_features() -> list[str]:
     return [name.removesuffix("_mean") for name in features.columns([CONTEXT]) if name.endswith("_mean")]
 
 
-# Which column of the context counts the values behind a mean; every other feature is known for every track.
-CONTEXT_COUNTS = {"duration_ms": "artist_durations", "tempo": "artist_tempos"}
 CONTEXT_TRACKS = "artist_tracks"
 
 
 class ArtistContext(nn.Module):
-    """Means and variances over an artist's visible tracks (rows, 27), in units of the audio features' scaler.
+    """Means and variances over an artist's visible tracks (rows, 37), in units of the audio features' scaler.
 
     Over few tracks a mean says little and a variance less. Both are shrunk: the mean as if one average track had been
     seen as well, the variance as if two tracks with the usual variance within artists had.
@@ -218,12 +232,12 @@ class ArtistContext(nn.Module):
     def fit(self, scaler: Scaler, rows: Tensor) -> None:
         """Take the scaler of the audio features, and the usual variance within artists.
 
-        ``rows`` has the context of each track, shape (rows, 27).
+        ``rows`` has the context of each track, shape (rows, 37).
         """
         audio = [features.position(name) for name in self.features]
         self.mean, self.scale = scaler.mean[audio].clone(), scaler.scale[audio].clone()
         rows = rows[self._column(rows, CONTEXT_TRACKS)[:, 0] > 1].double()
-        tracks, known = self._column(rows, CONTEXT_TRACKS), self._known(rows)
+        tracks, known = self._column(rows, CONTEXT_TRACKS), self._moments(rows, "count")
         # An artist has one row for each of its tracks; dividing by their number makes each artist count once.
         within = (self._moments(rows, "variance") / self.scale.double() ** 2 * known / tracks).sum(0)
         freedom = ((known - 1).clamp_min(0) / tracks).sum(0)
@@ -234,20 +248,15 @@ class ArtistContext(nn.Module):
         return select(rows, [features.position(name, CONTEXT)])
 
     def _moments(self, rows: Tensor, moment: str) -> Tensor:
-        """Return the ``mean`` or the ``variance`` of every feature, shape (rows, 12)."""
+        """Return the ``mean``, the ``variance`` or the ``count`` of known values of every feature, shape (rows, 12)."""
         return select(rows, [features.position(f"{name}_{moment}", CONTEXT) for name in self.features])
-
-    def _known(self, rows: Tensor) -> Tensor:
-        """Return how many tracks each mean was taken over, shape (rows, 12)."""
-        counts = {name: self._column(rows, name) for name in (CONTEXT_TRACKS, *CONTEXT_COUNTS.values())}
-        return torch.cat([counts[CONTEXT_COUNTS.get(name, CONTEXT_TRACKS)] for name in self.features], 1)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return shrunk means and spreads, half the logarithm of the number of tracks, and whether the artist is missing.
 
         The shape is (rows, 26); all but the last column is 0 where the artist is missing.
         """
-        tracks, known = self._column(rows, CONTEXT_TRACKS), self._known(rows)
+        tracks, known = self._column(rows, CONTEXT_TRACKS), self._moments(rows, "count")
         mean = known * (self._moments(rows, "mean") - self.mean) / self.scale / (known + 1)
         variance = (known * self._moments(rows, "variance") / self.scale**2 + 2 * self.usual) / (known + 1)
         spread = torch.sqrt(variance) - torch.sqrt(self.usual)

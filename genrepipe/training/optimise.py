@@ -49,20 +49,23 @@ class Optimiser:
         self.best_epoch = 0
 
     def run(
-        self, epoch_inputs: Callable[[int], torch.Tensor], target: torch.Tensor, progress: Progress | None = None
+        self,
+        epoch_rows: Callable[[int], tuple[torch.Tensor, torch.Tensor]],
+        rows: int,
+        progress: Progress | None = None,
     ) -> None:
         """Train.
 
         Parameters
         ----------
-        epoch_inputs
-            Returns the train inputs of an epoch, by its number from 1; their first dimension is that of ``target``.
-        target
-            Labels or values of the train rows.
+        epoch_rows
+            Returns the train inputs of an epoch and the labels or values that are their targets, by its number from 1.
+        rows
+            How many rows an epoch has.
         progress
             Called after every epoch with its number, the train loss and the validation loss.
         """
-        steps = -(-len(target) // self.recipe.batch_size)
+        steps = -(-rows // self.recipe.batch_size)
         schedule: Any = None
         if self.recipe.schedule == "one-cycle":
             schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -73,7 +76,7 @@ class Optimiser:
             )
         best_loss, best_weights = float("inf"), copy.deepcopy(self.net.state_dict())
         for epoch in range(1, self.recipe.epochs + 1):
-            train_loss = self._epoch(epoch_inputs(epoch), target, schedule) / steps
+            train_loss = self._epoch(*epoch_rows(epoch), schedule) / steps
             if self.validation is None:
                 continue
             validation_loss = self._evaluate(*self.validation)

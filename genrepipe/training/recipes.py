@@ -42,6 +42,11 @@ class Recipe:
     max_lr, schedule, pct_start
         The learning rate: the maximum of a one-cycle schedule (Smith and Topin 2018), which rises over the share
         ``pct_start`` of the steps, or a constant.
+    missing_flags
+        Whether the network is told which audio features are imputed.
+    masked_rows, masked_artists
+        The share of the tracks that lose audio features at random in each epoch, and of the artists all of whose tracks
+        lose the same.
     retrain_on_all
         Whether to train again on all rows and for all epochs, after a first fit with validation artists. Word vectors
         are memorised name by name: early stopping on unknown artists would end that at once.
@@ -67,6 +72,9 @@ class Recipe:
     epochs: int = 20
     batch_size: int = 512
     weight_decay: float = 0.0
+    missing_flags: bool = False
+    masked_rows: float = 0.15
+    masked_artists: float = 0.0
     retrain_on_all: Annotated[bool, Field(validation_alias=_alias("retrain_on_all", "by_heart"))] = False
 
     @property
@@ -115,7 +123,7 @@ def of_bundle(bundle: Bundle) -> Recipe:
 
 _CONTEXT = {
     "unskew": True, "hidden": (112, 64), "activation": "silu", "dropout": 0.25, "max_lr": 8e-3, "pct_start": 0.2, "epochs": 64,
-    "weight_decay": 0.01,
+    "weight_decay": 0.01, "missing_flags": True, "masked_rows": 0.3, "masked_artists": 0.35,
 }  # fmt: skip
 _WORDS = {"retrain_on_all": True, "unskew": True, "hidden": (200, 100, 50, 25), "max_lr": 3e-3}
 

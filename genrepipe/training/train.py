@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genrepipe.training.recipes import Recipe
     from genrepipe.training.results import GateResult
 
-BUNDLE_VERSION = "1.3.0"
+BUNDLE_VERSION = "1.4.0"
 
 
 def train(

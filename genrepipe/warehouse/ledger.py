@@ -145,7 +145,7 @@ def published(
     predictions were trimmed does not count as published, nor does one that lacks the shadow which is asked for.
     """
     lines = database.dicts(
-        f"SELECT model_sha256, source_sha256, contract_versions, delivery, withdrawn, filtered, run_id, {', '.join(COUNTS)} FROM runs "
+        f"SELECT model_sha256, source_sha256, contract_versions, delivery, withdrawn, filtered, imputed, run_id, {', '.join(COUNTS)} FROM runs "
         "WHERE run_date = ? AND job = ? AND status = 'published' AND action IN ('score', ?) ORDER BY finished_at DESC LIMIT 1",
         [run.run_date, run.job, run.action],
     )
@@ -190,7 +190,16 @@ def count_columns(counts: RowCounts, predicted: int, imputed: Mapping[str, int])
         "received": counts.received, "predicted": predicted, "quarantined": counts.quarantined,
         "duplicates": counts.duplicates, "empty": counts.empty, "filtered": counts.filtered,
         "imputed_duration_ms": imputed.get("duration_ms", 0), "imputed_tempo": imputed.get("tempo", 0),
+        "imputed": json.dumps(dict(imputed)),
     }  # fmt: skip
+
+
+def imputed_of(line: Mapping[str, Any]) -> dict[str, int]:
+    """Return the predicted rows of a line by imputed column; until layout 7 those of two columns were counted."""
+    if line["imputed"] is None:
+        return {"duration_ms": line["imputed_duration_ms"], "tempo": line["imputed_tempo"]}
+    counts: dict[str, int] = json.loads(line["imputed"])
+    return counts
 
 
 def failure_columns(error: BaseException) -> dict[str, Any]:

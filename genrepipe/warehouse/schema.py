@@ -130,8 +130,20 @@ def migrate(database: Database) -> None:
             _comment_view(database, view)
         for macro in MACROS:
             _create_macro(database, macro)
+        if existing and "artist_profiles" not in existing:
+            _make_profiles(database)
         database.execute("DELETE FROM layout")
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, VERSION])
+
+
+def _make_profiles(database: Database) -> None:
+    """Make the artist profiles anew of the catalogue, where those of an older layout cannot be taken over."""
+    made = steps.Steps(database)
+    made.bind("visible_tracks", "FROM tracks")
+    made.make("profiles")
+    database.execute("DELETE FROM artist_profiles")
+    database.execute("INSERT INTO artist_profiles BY NAME FROM profiles")
+    made.release("visible_tracks")
 
 
 def _take_tracks(database: Database, tracks: str) -> None:
@@ -223,6 +235,8 @@ def restore(database: Database, existing: set[str]) -> None:
     fill_new_columns(database)
     for table in HISTORY:
         take_rows(database, table, existing)
+    if "artist_profiles" not in existing:
+        _make_profiles(database)
 
 
 def fill_new_columns(database: Database) -> None:

@@ -46,7 +46,7 @@ INPUTS: dict[str, str] = {
     "unparsed": "row_id BIGINT, reason VARCHAR, received VARCHAR",
     "delivery": (
         "received BIGINT, accepted BIGINT, quarantined BIGINT, duplicates BIGINT, empty BIGINT, source_sha256 VARCHAR, "
-        "source_age_hours DOUBLE, known BIGINT, withdrawn BIGINT, files_not_read BIGINT"
+        "source_age_hours DOUBLE, known BIGINT, withdrawn BIGINT, files_not_read BIGINT, absent VARCHAR[]"
     ),
     "medians": "duration_ms FLOAT",
     "wanted": "track_id VARCHAR",

@@ -5,8 +5,6 @@
 -- scope: artist
 SELECT
     scorable.*,
-    coalesce(profiles.durations, 0) AS artist_durations,
-    coalesce(profiles.tempos, 0) AS artist_tempos,
-    coalesce(COLUMNS('(.+_(?:mean|variance))'), 0) AS '\1'
+    coalesce(COLUMNS('(.+_(?:count|mean|variance))'), 0) AS '\1'
 FROM scorable
 LEFT JOIN profiles USING (artist_key)

@@ -2,17 +2,46 @@
 -- reads: accepted, medians, profiles
 -- makes: scorable (table)
 -- scope: artist
--- A missing duration is the artist's median, else the bundle's global median. A missing tempo stays NULL: the graph imputes it.
+-- A missing duration is the artist's median, else the bundle's global median. Any other missing audio feature stays NULL: the
+-- graph imputes it.
 SELECT
     accepted.row_id,
     accepted.artist_key,
     coalesce(accepted.duration_ms, profiles.duration_ms_median, medians.duration_ms) AS duration_ms,
     coalesce(profiles.tracks, 0) AS artist_tracks,
     CASE
-        WHEN accepted.duration_ms IS NULL AND accepted.tempo IS NULL THEN ['duration_ms', 'tempo']
-        WHEN accepted.duration_ms IS NULL THEN ['duration_ms']
-        WHEN accepted.tempo IS NULL THEN ['tempo']
-        ELSE []
+        WHEN accepted.popularity IS NOT NULL
+            AND accepted.acousticness IS NOT NULL
+            AND accepted.danceability IS NOT NULL
+            AND accepted.duration_ms IS NOT NULL
+            AND accepted.energy IS NOT NULL
+            AND accepted.instrumentalness IS NOT NULL
+            AND accepted."key" IS NOT NULL
+            AND accepted.liveness IS NOT NULL
+            AND accepted.loudness IS NOT NULL
+            AND accepted."mode" IS NOT NULL
+            AND accepted.speechiness IS NOT NULL
+            AND accepted.tempo IS NOT NULL
+            AND accepted.valence IS NOT NULL
+            THEN []
+        ELSE list_filter(
+            [
+                CASE WHEN accepted.popularity IS NULL THEN 'popularity' END,
+                CASE WHEN accepted.acousticness IS NULL THEN 'acousticness' END,
+                CASE WHEN accepted.danceability IS NULL THEN 'danceability' END,
+                CASE WHEN accepted.duration_ms IS NULL THEN 'duration_ms' END,
+                CASE WHEN accepted.energy IS NULL THEN 'energy' END,
+                CASE WHEN accepted.instrumentalness IS NULL THEN 'instrumentalness' END,
+                CASE WHEN accepted."key" IS NULL THEN 'key' END,
+                CASE WHEN accepted.liveness IS NULL THEN 'liveness' END,
+                CASE WHEN accepted.loudness IS NULL THEN 'loudness' END,
+                CASE WHEN accepted."mode" IS NULL THEN 'mode' END,
+                CASE WHEN accepted.speechiness IS NULL THEN 'speechiness' END,
+                CASE WHEN accepted.tempo IS NULL THEN 'tempo' END,
+                CASE WHEN accepted.valence IS NULL THEN 'valence' END
+            ],
+            lambda name: name IS NOT NULL
+        )
     END AS imputed
 FROM accepted
 CROSS JOIN medians

@@ -142,8 +142,12 @@ CREATE OR REPLACE TEMP MACRO number(cell) AS nullif(try_cast(nullif(cell, '?') A
 CREATE OR REPLACE TEMP MACRO unreadable(cell) AS
     coalesce(try_cast(nullif(cell, '?') AS FLOAT) IS NULL AND NOT is_missing(cell), false);
 
+-- The larger of a value and a bound; NULL where the value is, while greatest would return the bound.
+CREATE OR REPLACE TEMP MACRO at_least(value, bound) AS CASE WHEN value < bound THEN bound ELSE value END;
+
 -- Monotone transforms that make the skewed features nearly symmetric; the networks transform a track's own values
--- in the same way (genrepipe/training/networks.py).
+-- in the same way (genrepipe/training/networks.py). What is missing stays NULL.
+CREATE OR REPLACE TEMP MACRO log_odds(share) AS ln(share) - ln(1 - share);
 CREATE OR REPLACE TEMP MACRO unskewed_share(share) AS
-    ln(greatest(least(share, 0.9999), 0.0001)) - ln(1 - greatest(least(share, 0.9999), 0.0001));
-CREATE OR REPLACE TEMP MACRO unskewed_loudness(loudness) AS -ln(1 + greatest(5 - loudness, 0));
+    log_odds(CASE WHEN share > 0.9999 THEN 0.9999 ELSE at_least(share, 0.0001) END);
+CREATE OR REPLACE TEMP MACRO unskewed_loudness(loudness) AS -ln(1 + at_least(5 - loudness, 0));

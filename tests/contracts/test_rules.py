@@ -40,7 +40,7 @@ MUTANTS = {
             "speechiness",
             "valence",
         )
-        for kind, cell in (("readable", "loud"), ("required", ""), ("minimum", "-80.5"), ("maximum", "100.5"))
+        for kind, cell in (("readable", "loud"), ("minimum", "-80.5"), ("maximum", "100.5"))
     },
     "duration_ms.readable": {"duration_ms": "four minutes"},
     "duration_ms.minimum": {"duration_ms": "0"},
@@ -52,9 +52,7 @@ MUTANTS = {
     "instance_id.maxLength": {"instance_id": "x" * 201},
     "artist_name.maxLength": {"artist_name": "x" * 1001},
     "track_name.maxLength": {"track_name": "x" * 2001},
-    "key.required": {"key": ""},
     "key.oneOf": {"key": "H"},
-    "mode.required": {"mode": " "},
     "mode.oneOf": {"mode": "Dorian"},
     "instance_id.exact": {"instance_id": "7.67681E+15"},
     "quarantine_id.maxLength": {"quarantine_id": "x" * 65},
@@ -96,14 +94,32 @@ def test_one_mutant_row_for_each_rule_is_caught_by_it(
 
 
 def test_a_row_has_every_reason(tmp_path: Path) -> None:
-    path = write_csv(tmp_path / "t.csv", [track(1, energy="2", mode="", key="H", tempo="fast")])
+    path = write_csv(tmp_path / "t.csv", [track(1, energy="2", mode="Dorian", key="H", tempo="fast")])
     ((broken, _),) = judge(path)
     assert {reason.split(":")[0] for reason in broken or []} == {
         "energy.maximum",
-        "mode.required",
+        "mode.oneOf",
         "key.oneOf",
         "tempo.readable",
     }
+
+
+AUDIO = contracts.load("features").named("audio_features").columns
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    missing=st.lists(st.sets(st.sampled_from(AUDIO)), min_size=1, max_size=20), cell=st.sampled_from(["", "?", "NaN"])
+)
+def test_a_row_may_lack_six_features_and_no_more(
+    tmp_path: Path, steps: Steps, missing: list[set[str]], cell: str
+) -> None:
+    path = write_csv(tmp_path / "t.csv", [track(i, **dict.fromkeys(names, cell)) for i, names in enumerate(missing, 1)])
+    steps.release("landed", "parts", "unparsed")
+    landing.land(steps, sources.resolve([str(path)]))
+    found = [reasons for (reasons,) in steps.database.rows("SELECT broken_rules FROM landed ORDER BY row_id")]
+    reason = ["row.features: more than 6 of the 13 audio features are missing"]
+    assert found == [reason if len(names) > 6 else None for names in missing]
 
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "1e999"])
@@ -140,8 +156,8 @@ RULED = (
     "valence",
     "music_genre",
 )
-# What cannot be read is NULL once it is typed; pandera sees that only where a value is required.
-UNSEEN = {"tempo.readable", "duration_ms.readable", "music_genre.oneOf"}
+# What cannot be read is NULL once it is typed, and pandera sees one column at a time.
+UNSEEN = {*(f"{name}.readable" for name in RULED), "key.oneOf", "mode.oneOf", "music_genre.oneOf", "row.features"}
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

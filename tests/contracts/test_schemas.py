@@ -19,7 +19,7 @@ AUDIO = contracts.load("features").table.columns
     ("change", "said"),
     [
         ({"energy": 1.5}, "energy less_than_or_equal_to"),
-        ({"energy": None}, "energy not_nullable"),
+        ({"duration_ms": None}, "duration_ms not_nullable"),
         ({"key": 12.0}, "key less_than_or_equal_to"),
         ({"loudness": -81.0}, "loudness greater_than_or_equal_to"),
     ],

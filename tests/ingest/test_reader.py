@@ -229,7 +229,7 @@ SOURCES: list[tuple[Callable[[Path], object], int, str]] = [
     (doubled_column, 65, "the column tempo occurs 2 times"),
     (words_for_numbers, 65, "energy.readable: must be a finite number (5 rows)"),
     (infinities, 65, "loudness.readable: must be a finite number"),
-    (not_a_number, 65, "valence.required: must not be missing"),
+    (not_a_number, 65, "mostly_imputed_percent"),
     (out_of_range, 65, "popularity.maximum: must be at most 100 points"),
     (ten_megabyte_field, 65, "1 of 2 rows"),
     (unclosed_quote, 65, "a quote that opens in row 5,000 is not closed and swallows the rows after it"),

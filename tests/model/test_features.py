@@ -101,7 +101,7 @@ def test_the_context_of_an_artist_is_over_its_visible_tracks(named: pl.DataFrame
     (context,) = features.build(named, [CONTEXT])
     ann, nobody, bob = context.row(0, named=True), context.row(3, named=True), context.row(4, named=True)
     assert context.row(1, named=True) == context.row(2, named=True) == ann
-    assert (ann["artist_tracks"], ann["artist_durations"], ann["artist_tempos"]) == (3, 2, 1)
+    assert (ann["artist_tracks"], ann["energy_count"], ann["duration_ms_count"], ann["tempo_count"]) == (3, 3, 2, 1)
     assert ann["popularity_mean"] == pytest.approx(30)
     assert ann["popularity_variance"] == pytest.approx((400 + 0 + 400) / 3)
     log_odds = [math.log(p / (1 - p)) for p in (0.5, 0.9, 0.0001)]
@@ -110,7 +110,7 @@ def test_the_context_of_an_artist_is_over_its_visible_tracks(named: pl.DataFrame
     assert ann["duration_ms_mean"] == pytest.approx((math.log(1000) + math.log(3000)) / 2)
     assert (ann["tempo_mean"], ann["tempo_variance"]) == (100, 0)
     assert set(nobody.values()) == {0}
-    assert (bob["artist_tracks"], bob["artist_durations"], bob["artist_tempos"], bob["tempo_mean"]) == (1, 0, 0, 0)
+    assert (bob["artist_tracks"], bob["duration_ms_count"], bob["tempo_count"], bob["tempo_mean"]) == (1, 0, 0, 0)
 
 
 def test_no_label_enters_the_context(tmp_path: Path) -> None:

@@ -91,9 +91,7 @@ def test_predictions_are_what_the_golden_path_gives(scored: Path) -> None:
     frame = pl.DataFrame(rows, schema=names, orient="row", strict=False, infer_schema_length=None)
     recorded = np.array(frame["p"].to_list(), dtype=np.float32)
     profiles = ask(scored, "FROM artist_profiles")
-    profile = pl.DataFrame(profiles, infer_schema_length=None).rename(
-        {"tracks": "artist_tracks", "durations": "artist_durations", "tempos": "artist_tempos"}
-    )
+    profile = pl.DataFrame(profiles, infer_schema_length=None).rename({"tracks": "artist_tracks"})
     keys = frame.with_columns(artist_key=pl.col("artist_name").str.to_uppercase().str.to_lowercase())
     context = features.columns([features.CONTEXT])
     joined = keys.join(profile, on="artist_key", how="left", maintain_order="left").with_columns(

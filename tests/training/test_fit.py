@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def test_a_network_has_the_parameters_of_its_shipped_bundle(data: Dataset, name: str) -> None:
     fitted = fit_briefly(RECIPES[name], data, epochs=2)
     assert fitted.model.trainable == bundle.load(name).manifest.parameters
-    assert sum(p.numel() for p in fitted.model.blocks["audio_features"].imputer.net.parameters()) == 961
+    assert sum(p.numel() for p in fitted.model.blocks["audio_features"].imputer.net.parameters()) == 4237
     assert len(fitted.curves) == 2
 
 

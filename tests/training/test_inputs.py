@@ -17,7 +17,7 @@ from genrepipe.training import episodes, export, inputs
 from genrepipe.training.fit import matrix
 from genrepipe.training.imputation import duration_median, with_durations
 from genrepipe.training.inputs import Selection
-from genrepipe.training.networks import ArtistContext, Scaler, TempoImputer, Unskewed
+from genrepipe.training.networks import ArtistContext, Scaler, Unskewed
 from genrepipe.training.recipes import RECIPES, Recipe
 from tests.training.conftest import fit_briefly, write_bundle
 
@@ -46,7 +46,6 @@ def values_by_name(data: Dataset) -> dict[str, Any]:
     audio = features.columns()
     filled = torch.from_numpy(with_durations(data.X, duration_median(data.X)))
     unskewed = Unskewed()(filled)
-    imputer_inputs = TempoImputer.others(unskewed)
     tracks = episodes.Discographies(data, rows)
     context = tracks.context(episodes.cut(tracks.artist, 5, np.random.default_rng(0)))
     scaler = Scaler(len(audio))
@@ -58,7 +57,6 @@ def values_by_name(data: Dataset) -> dict[str, Any]:
     parts = {
         "audio": zip(audio, data.X.T, strict=True),
         "unskewed": zip(audio, unskewed.T, strict=True),
-        "imputer": zip([name for name in audio if name != "tempo"], imputer_inputs.T, strict=True),
         "context": zip(features.columns([CONTEXT]), context.T, strict=True),
         "catalogue": zip(features.columns([CONTEXT]), data.block(CONTEXT).T, strict=True),
         "flags": zip(features.columns([FLAGS]), data.block(FLAGS).T, strict=True),
@@ -143,7 +141,7 @@ def test_a_block_may_have_a_reader_of_its_own(
         """Shows zeros in every epoch."""
 
         def episodes(self, selection: Selection) -> inputs.Draw:
-            return lambda _: np.zeros((len(selection.rows), 2), np.float32)
+            return lambda _rng, _lost: np.zeros((len(selection.rows), 2), np.float32)
 
     edit_features(add_table)
     monkeypatch.setitem(features.BLOCKS, "title_shape", Block("title_shape", "the shape of the title", title_shape))

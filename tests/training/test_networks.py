@@ -10,8 +10,8 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from genrepipe.model import features
-from genrepipe.training import networks, splits
-from genrepipe.training.imputation import with_durations
+from genrepipe.training import masks, networks, splits
+from genrepipe.training.imputation import fit_imputer, with_durations
 from genrepipe.training.recipes import RECIPES
 from tests.training.conftest import fit_briefly
 
@@ -34,8 +34,10 @@ def train_rows(data: Dataset) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
 def test_the_scaler_standardises_the_train_rows(data: Dataset) -> None:
     model, rows = fitted_model(data, "all-features")
     scaled = model.blocks["audio_features"](rows).detach()[train_rows(data)]
-    assert torch.allclose(scaled.mean(0), torch.zeros(13), atol=1e-3)
-    assert torch.allclose(scaled.std(0, correction=0), torch.ones(13), atol=1e-3)
+    known = ~torch.isnan(rows[train_rows(data)])
+    for column, kept in zip(scaled.T, known.T, strict=True):
+        assert column[kept].mean() == pytest.approx(0, abs=1e-3)
+        assert column[kept].std(correction=0) == pytest.approx(1, abs=1e-3)
 
 
 def test_the_discriminants_are_those_of_scikit_learn(data: Dataset) -> None:
@@ -46,15 +48,36 @@ def test_the_discriminants_are_those_of_scikit_learn(data: Dataset) -> None:
     assert np.abs(model.projection(scaled).numpy() - expected).max() < 1e-4
 
 
-def test_known_tempos_pass_and_missing_ones_are_imputed(data: Dataset) -> None:
-    model, rows = fitted_model(data, "all-features")
-    audio, tempo = model.blocks["audio_features"], features.position("tempo")
-    missing = torch.isnan(rows[:, tempo])
-    assert 0 < missing.sum() < len(rows)
-    filled = audio.filled(rows)[:, tempo].detach()
-    assert torch.equal(filled[~missing], rows[~missing, tempo])
-    assert torch.equal(filled[missing], audio.imputer(audio.unskewed(rows))[missing].detach())
-    assert ((filled > 30) & (filled < 250)).all()
+@pytest.mark.parametrize("recipe", ["all-features", "artist-context"])
+def test_known_features_pass_and_missing_ones_are_imputed_and_flagged(data: Dataset, recipe: str) -> None:
+    model = fit_briefly(RECIPES[recipe], data).model
+    assert isinstance(model, networks.GenreModel)
+    rows, audio = torch.from_numpy(with_durations(data.X, 2e5)), model.blocks["audio_features"]
+    lost = torch.from_numpy(masks.lost(len(rows), 1.0, np.random.default_rng(0)))
+    missing = lost | torch.isnan(rows)
+    with torch.no_grad():
+        whole, part = audio(rows), audio(torch.where(lost, float("nan"), rows))
+    assert torch.equal(part[:, :13][~missing], whole[:, :13][~missing])
+    assert torch.isfinite(part).all()
+    assert part[:, :13].abs().max() < 20
+    assert (part[:, :13] != whole[:, :13])[lost].float().mean() > 0.99
+    if recipe == "artist-context":
+        assert torch.equal(part[:, 13:].bool(), missing)
+
+
+def test_the_imputer_is_better_than_the_mean(data: Dataset) -> None:
+    rows = with_durations(data.X, 2e5)
+    train, test = next(splits.artist_disjoint(data, 0))
+    audio = networks.Audio(unskew=True)
+    audio.fit(torch.from_numpy(rows[train]))
+    fit_imputer(audio, rows[train], 0)
+    with torch.no_grad():
+        known = audio(torch.from_numpy(rows[test]))
+        for name in ("acousticness", "energy", "loudness", "danceability", "valence"):
+            hidden, at = rows[test].copy(), features.position(name)
+            hidden[:, at] = np.nan
+            error = (audio(torch.from_numpy(hidden)) - known)[:, at].square().mean()
+            assert error < 0.9 * known[:, at].square().mean(), name
 
 
 @pytest.mark.parametrize("positions", [[0], [4], [3, 4], [1, 3], [2, 4], [0, 1, 2, 3, 4], [4, 2, 0], [0, 1, 3]])

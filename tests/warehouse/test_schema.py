@@ -37,14 +37,14 @@ def test_a_warehouse_of_an_older_layout_is_brought_up_to_date(tmp_path: Path) ->
     assert result.code == 0, result.err
     (row,) = ask(warehouse, "SELECT max(layout_version) AS layout, (SELECT count(*) FROM predictions) AS n FROM layout")
     assert row == {"layout": schema.LAYOUT_VERSION, "n": 60}
-    assert ask(warehouse, "SELECT tempos FROM artist_profiles")
+    assert ask(warehouse, "SELECT tempo_count FROM artist_profiles")
 
 
 def test_a_dry_run_reads_a_warehouse_of_an_older_layout_and_leaves_it(tmp_path: Path) -> None:
     warehouse, source = tmp_path / "w.duckdb", write_csv(tmp_path / "t.csv", tracks(30))
     assert run("score", source, "--warehouse", warehouse, "--run-date", "2026-11-21").code == 0
     with duckdb.connect(warehouse) as connection:
-        connection.execute("ALTER TABLE artist_profiles DROP COLUMN tempos")
+        connection.execute("ALTER TABLE artist_profiles DROP COLUMN tempo_count")
         connection.execute("UPDATE layout SET layout_version = 1")
     before = warehouse.read_bytes()
     result = run("score", source, "--warehouse", warehouse, "--run-date", DATE, "--dry-run", "--output", "json")
@@ -145,7 +145,7 @@ def test_a_warehouse_of_layout_4_goes_on(tmp_path: Path, layout_4: Path) -> None
     assert (result["predicted"], result["flips"]) == (33, 31)
     for table in set(tables) - {"bundles", "quarantine"}:
         added = {"predictions": "EXCLUDE (job)", "shadow_predictions": "EXCLUDE (job)"}
-        added |= {"runs": "EXCLUDE (delivery, withdrawn, settled_to)"}
+        added |= {"runs": "EXCLUDE (delivery, withdrawn, settled_to, imputed)"}
         old = ask(layout_4, f"SELECT * {added.get(table, '')} FROM {table} WHERE run_date < '2026-11-22' ORDER BY ALL")
         assert old == [row for row in before[table] if row["run_date"] < "2026-11-22"], table
     assert len(ask(layout_4, "FROM flips WHERE run_date = '2026-11-22' AND genre <> genre_before")) == 31

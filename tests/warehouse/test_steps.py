@@ -164,6 +164,11 @@ def held(track: str, first: date, last: date, **columns: Any) -> dict[str, Any]:
 
 LAST_WEEK, LATER = date(2026, 11, 15), date(2026, 11, 25)
 SECOND = 1 << 40
+# Every audio feature but the duration and the tempo, in the contract's order without the duration.
+KNOWN: dict[str, Any] = {
+    **dict.fromkeys(("popularity", "acousticness", "danceability", "energy", "instrumentalness"), 0.5), "key": "A",
+    "liveness": 0.5, "loudness": -5.0, "mode": "Major", "speechiness": 0.5, "valence": 0.5,
+}  # fmt: skip
 CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str, Any]]]]] = {
     "typed": [
         (
@@ -419,28 +424,37 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
         (
             "one row an artist, without regard to case; none for those without",
             {"visible_tracks": [{"artist_name": "Ann", "popularity": 10, "duration_ms": 1000}, {"artist_name": "ANN", "popularity": 30}, {"popularity": 5}]},
-            [{"artist_key": "ann", "tracks": 2, "durations": 1, "tempos": 0, "duration_ms_median": 1000.0, "popularity_mean": 20.0, "popularity_variance": 100.0}],
+            [{"artist_key": "ann", "tracks": 2, "duration_ms_count": 1, "tempo_count": 0, "duration_ms_median": 1000.0, "popularity_count": 2, "popularity_mean": 20.0, "popularity_variance": 100.0}],
+        ),
+        (
+            "over known values: what is missing is no bound of a transform, and no mode",
+            {"visible_tracks": [{"artist_name": "Ann"}, {"artist_name": "Ann", "energy": 0.5, "loudness": 5.0, "speechiness": 0.0001, "mode": "Minor"}, {"artist_name": "Bob"}]},
+            [
+                {"artist_key": "ann", "tracks": 2, "energy_count": 1, "energy_mean": 0.0, "energy_variance": 0.0, "loudness_count": 1, "loudness_mean": 0.0, "speechiness_mean": -6.90776, "mode_count": 1, "mode_mean": 1.0, "acousticness_count": 0, "acousticness_mean": None},
+                {"artist_key": "bob", "tracks": 1, "energy_count": 0, "energy_mean": None, "energy_variance": None, "loudness_count": 0, "loudness_mean": None, "speechiness_mean": None, "mode_count": 0, "mode_mean": None, "acousticness_count": 0, "acousticness_mean": None},
+            ],
         ),
     ],
     "scorable": [
         (
             "the artist's median, else the bundle's",
             {
-                "accepted": [{"row_id": 1, "artist_key": "ann"}, {"row_id": 2, "tempo": 100.0}, {"row_id": 3, "artist_key": "ann", "duration_ms": 5.0, "tempo": 9.0}],
+                "accepted": [KNOWN | {"row_id": 1, "artist_key": "ann"}, KNOWN | {"row_id": 2, "tempo": 100.0}, KNOWN | {"row_id": 3, "artist_key": "ann", "duration_ms": 5.0, "tempo": 9.0}, {"row_id": 4, "duration_ms": 5.0}],
                 "medians": [{"duration_ms": 7.0}], "profiles": [{"artist_key": "ann", "tracks": 2, "duration_ms_median": 3.0}],
             },
             [
                 {"row_id": 1, "duration_ms": 3.0, "artist_tracks": 2, "imputed": ["duration_ms", "tempo"]},
                 {"row_id": 2, "duration_ms": 7.0, "artist_tracks": 0, "imputed": ["duration_ms"]},
                 {"row_id": 3, "duration_ms": 5.0, "artist_tracks": 2, "imputed": []},
+                {"row_id": 4, "duration_ms": 5.0, "artist_tracks": 0, "imputed": [*list(KNOWN)[:-1], "tempo", "valence"]},
             ],
         ),
     ],
     "contextual": [
         (
             "zeros where nothing is known",
-            {"scorable": [{"row_id": 1, "artist_key": "ann"}, {"row_id": 2}], "profiles": [{"artist_key": "ann", "durations": 4, "energy_mean": 0.5}]},
-            [{"row_id": 1, "artist_durations": 4, "energy_mean": 0.5, "energy_variance": 0.0}, {"row_id": 2, "artist_durations": 0, "energy_mean": 0.0}],
+            {"scorable": [{"row_id": 1, "artist_key": "ann"}, {"row_id": 2}], "profiles": [{"artist_key": "ann", "energy_count": 4, "energy_mean": 0.5}]},
+            [{"row_id": 1, "energy_count": 4, "energy_mean": 0.5, "energy_variance": 0.0}, {"row_id": 2, "energy_count": 0, "energy_mean": 0.0}],
         ),
     ],
     "recent_dates": [

@@ -313,6 +313,32 @@ def test_the_features_of_the_web_api_are_read(tmp_path: Path, name: str) -> None
         }
 
 
+def test_features_without_names_and_popularity_are_imputed(tmp_path: Path) -> None:
+    bare = [
+        {name: cell for name, cell in each.items() if name not in {"name", "artists", "popularity"}}
+        for each in features(30)
+    ]
+    result = score(
+        lines(tmp_path / "f.jsonl", bare), tmp_path / "w.duckdb", "2026-11-20", "--recipe", "spotify-web-api"
+    )
+    assert (result["predicted"], result["quarantined"], result["imputed"]["popularity"]) == (30, 0, 30)
+    assert "imputed_percent" not in result["warnings"], "the recipe says that there is no popularity"
+    rows = ask(tmp_path / "w.duckdb", "SELECT DISTINCT imputed, artist_name FROM predictions")
+    assert rows == [{"imputed": ["popularity"], "artist_name": None}]
+
+
+def test_a_source_that_lacks_too_much_is_refused(tmp_path: Path) -> None:
+    absent = ["popularity", "energy", "tempo", "valence", "liveness", "loudness", "speechiness"]
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"columns: {{{', '.join(f'{name}: null' for name in absent)}}}")
+    source = write_csv(tmp_path / "t.csv", [{n: c for n, c in row.items() if n not in absent} for row in tracks(5)])
+    result = run("score", source, "--recipe", recipe, "--warehouse", tmp_path / "w.duckdb")
+    assert result.code == 65, result.err
+    recipe.write_text(f"columns: {{{', '.join(f'{name}: null' for name in absent[1:])}}}")
+    source = write_csv(tmp_path / "t.csv", [{n: c for n, c in row.items() if n not in absent[1:]} for row in tracks(5)])
+    assert run("score", source, "--recipe", recipe, "--warehouse", tmp_path / "w.duckdb").code == 0
+
+
 def test_a_line_that_is_no_object_is_kept_out(tmp_path: Path) -> None:
     path = lines(tmp_path / "f.jsonl", features(4))
     good = path.read_text(encoding="utf-8").split("\n")

@@ -168,7 +168,7 @@ RECIPES = {
         ),
         Recipe(
             "artist-context", "audio, what the artist's visible tracks say together, flags from the names",
-            inputs=(AUDIO, FLAGS, CONTEXT), batch_size=1024, **_CONTEXT,  # type: ignore[arg-type]
+            inputs=(AUDIO, FLAGS, CONTEXT), batch_size=1024, **{**_CONTEXT, "hidden": (106, 64), "masked_rows": 0.2, "masked_artists": 0.3},  # type: ignore[arg-type]
         ),
         Recipe(
             "known-artist", "the same, and the labels of the artist's training tracks",

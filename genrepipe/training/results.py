@@ -103,7 +103,7 @@ class TrainResult(Result):
     tracks
         How many labelled tracks the source has.
     tempo_imputers
-        MAE (beats per minute) and R² of the tempo imputer and two simpler ones, over artist-disjoint folds.
+        MAE (beats per minute) and R² of the imputer for the tempo, and of two simpler ones, over artist-disjoint folds.
     """
 
     status: str

@@ -42,7 +42,7 @@ def golden_inputs(name: str, rows: int) -> Matrix:
 def test_shipped_bundles_keep_the_promised_parity(name: str) -> None:
     loaded = bundles.load(name)
     assert scorer_of(name).golden_difference <= 1e-5
-    if features.AUDIO in loaded.manifest.inputs:  # the tempo imputer is part of what is compared
+    if features.AUDIO in loaded.manifest.inputs:  # the imputer is part of what is compared
         assert loaded.golden["tempo"].is_nan().sum() >= 16
 
 

@@ -62,7 +62,7 @@ def show_(name: str) -> None:
 @ENCODING
 @OUTPUT
 def propose_(source: tuple[str, ...], out: Path, encoding: str, output: str) -> None:
-    """Look at SOURCE, and write a recipe for it, with its reasons; what cannot be told is a line to fill in.
+    """Write a recipe for SOURCE. It has its reasons as comments; what cannot be told is a line to fill in.
 
     \b
     Example:
@@ -79,7 +79,7 @@ def propose_(source: tuple[str, ...], out: Path, encoding: str, output: str) -> 
 @ENCODING
 @OUTPUT
 def check(name: str, source: tuple[str, ...], encoding: str, output: str) -> None:
-    """Read SOURCE by a recipe, show what its columns hold and which values break the contract. Exits with 65 where a run would be stopped.
+    """Show what SOURCE holds as a recipe reads it. Names the values that break the contract; exits with 65 where a run would be stopped.
 
     \b
     Example:

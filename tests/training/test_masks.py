@@ -79,9 +79,7 @@ def test_tracks_without_features_are_as_scoring_reads_them(tmp_path: Path, sampl
     hidden = np.random.default_rng(1).random(whole.X.shape) < 0.2
     hidden[hidden.sum(1) + (~whole.known).sum(1) > 6] = False
     less = whole.without(hidden)
-    rows = pl.read_csv(sample, infer_schema_length=0).fill_null("").filter(
-        pl.col("instance_id") != ""
-    )
+    rows = pl.read_csv(sample, infer_schema_length=0).fill_null("").filter(pl.col("instance_id") != "")
     position = {name: i for i, name in enumerate(whole.track_id)}
     kept = [row for row in rows.to_dicts() if row["instance_id"].removesuffix(".0") in position]
     for row in kept:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from genrepipe import contracts
 from genrepipe.contracts.rules import row_rules
 from genrepipe.core import assets
+from genrepipe.core.errors import ConfigurationError
 from genrepipe.core.quoting import identifier, literal
 
 if TYPE_CHECKING:
@@ -122,8 +123,10 @@ def _read(path: Path) -> Step:
     declared = header(text)
     makes = re.fullmatch(r"(\w+) \((view|table)\)", declared.get("makes", ""))
     if makes is None or makes[1] != path.stem or declared.get("scope") not in {"row", "track", "artist", "run"}:
-        msg = f"{path} must declare 'makes: {path.stem} (view)' or '(table)', and a scope"
-        raise ValueError(msg)
+        raise ConfigurationError(
+            f"{path} must declare 'makes: {path.stem} (view)' or '(table)', and a scope",
+            "Restore it, or correct what was changed",
+        )
     return Step(
         makes[1], declared["description"], names(declared), names(declared, "feeds"), cast("Any", makes[2]), cast("Any", declared["scope"]),
         path.parent.name, text,
@@ -141,11 +144,19 @@ def registry() -> dict[str, Step]:
 
 
 def referenced_tables(database: Database, sql: str) -> set[str]:
-    """Return the tables and views that a SELECT reads, as DuckDB parses it; its own CTEs are left out."""
+    """Return the tables and views that a SELECT reads, as DuckDB parses it; its own CTEs are left out.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no SELECT.
+    """
     parsed = json.loads(database.value("SELECT json_serialize_sql(?)", [sql]))
     if parsed["error"]:
-        msg = f"DuckDB cannot parse a SELECT: {parsed['error_message']}"
-        raise ValueError(msg)
+        raise ConfigurationError(
+            f"A query of contracts/ or sql/ cannot be parsed: {parsed['error_message']}",
+            "Restore it, or correct what was changed",
+        )
     tables: set[str] = set()
     ctes: set[str] = set()
 

@@ -9,6 +9,7 @@ import pytest
 
 from genrepipe import contracts
 from genrepipe.core import assets
+from genrepipe.core.errors import ConfigurationError
 from genrepipe.quality import MONITORS
 from genrepipe.warehouse import schema, steps
 from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, Steps, header, names, referenced_tables, registry
@@ -93,7 +94,7 @@ def test_a_file_that_declares_another_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kept.sql").write_text(
         "-- Rows.\n-- reads: landed\n-- makes: lost (view)\n-- scope: row\nFROM landed\n"
     )
-    with pytest.raises(ValueError, match="must declare 'makes: kept"):
+    with pytest.raises(ConfigurationError, match="must declare 'makes: kept"):
         steps._read(tmp_path / "kept.sql")
 
 
@@ -553,3 +554,9 @@ def test_a_step(
 
 def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize("sql", ["SELECT count(* FROM t", "DROP TABLE t", "\ufffdQ"])
+def test_a_query_that_is_no_select_is_a_fault_of_what_was_set_up(sql: str) -> None:
+    with schema.open_memory(PLAN) as database, pytest.raises(ConfigurationError):
+        referenced_tables(database, sql)

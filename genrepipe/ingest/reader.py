@@ -217,7 +217,7 @@ def _read_json(
 ) -> Reading:
     """Read JSON Lines: one object in each line, whose keys are the columns."""
     files.check_complete(part.path, part.name)
-    dialect = text.detect(part.path, part.name, source.encoding, NO_DELIMITER)
+    dialect = text.detect(part.path, part.name, "utf-8", NO_DELIMITER)  # JSON is in no other, RFC 8259
     how = replace(
         dialect,
         header=("line",),
@@ -239,8 +239,8 @@ def _read_json(
         uncounted = _uncounted(path, how, int(database.value("SELECT count(*) FROM json_lines")) + rejected)
     if rejected:
         raise SourceShapeError(
-            f"{part.name}: {rejected:,} lines are longer than {MAX_LINE_BYTES:,} bytes, or no text",
-            "Look at those lines",
+            f"{part.name}: {rejected:,} of its lines are not UTF-8, or longer than {MAX_LINE_BYTES:,} bytes",
+            "Write JSON in UTF-8, one object a line",
         )
     database.execute(
         f"INSERT INTO unparsed SELECT row_id_of({ordinal}, rowid + 1), 'json: is not a JSON object', line FROM json_lines "

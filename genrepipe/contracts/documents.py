@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genrepipe.core import assets, yamltext
 from genrepipe.core.errors import ConfigurationError
@@ -26,6 +26,11 @@ Scalar = str | int | float
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=100)]  # of a table or a column
 # A type of DuckDB, or an array of it; STRUCT says more in its properties.
 PhysicalType = Annotated[str, Field(pattern=r"^[A-Z]{1,30}(\[[0-9]{0,5}\])?$")]
+# What the custom properties hold that are known here.
+CUSTOM: dict[str, type] = {
+    "unit": str, "alsoKnownAs": list, "missingMarkers": list, "optionalColumn": bool, "isLabel": bool, "maxMissingFeatures": int,
+}  # fmt: skip
+KINDS = {str: "text", list: "list of texts", bool: "true or false", int: "whole number"}
 RESTORE = "Restore the file from the installation, or correct what was changed"
 
 
@@ -57,6 +62,16 @@ class CustomProperty(_Document):
     property: str
     value: Any
     description: str = ""
+
+    @model_validator(mode="after")
+    def _is_of_its_kind(self) -> CustomProperty:
+        kind = CUSTOM.get(self.property)
+        values = self.value if kind is list and isinstance(self.value, list) else [self.value]
+        expected = (str, int, float) if kind is list else kind
+        if kind and not (isinstance(self.value, kind) and all(isinstance(each, expected or object) for each in values)):
+            msg = f"{self.property} is no {KINDS[kind]}"
+            raise ValueError(msg)
+        return self
 
 
 class TypeOptions(_Document):

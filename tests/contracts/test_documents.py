@@ -66,6 +66,11 @@ def spoil(shipped: Path, change: Callable[[dict[str, Any]], None]) -> None:
         (lambda table: table["properties"].pop(0), "do not fit each other"),
         (lambda table: table.update(quality=[]), "has no check quarantined_percent"),
         (lambda table: table["quality"][0].update(query="SELECT nothing FROM delivery"), "do not fit each other"),
+        (lambda table: table["quality"][1].update(query="SELECT ("), "cannot be parsed"),
+        (
+            lambda table: table.update(customProperties=[{"property": "maxMissingFeatures", "value": {}}]),
+            "is no whole number",
+        ),
         (lambda table: table["properties"].append(table["properties"][0]), "is there more than once"),
         (lambda table: table["properties"][1].update(logicalTypeOptions={"pattern": "("}), "no regular expression"),
         (lambda table: table["properties"][1].update(physicalType="VARCHAR); --"), "physicalType"),

@@ -392,8 +392,8 @@ def test_labels_that_match_nothing_say_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "change"),
     [
-        ("doubtful_units", {"duration_ms": "215"}),
-        ("doubtful_units", {"popularity": "0.41"}),
+        ("short_duration", {"duration_ms": "215"}),
+        ("small_popularity", {"popularity": "0.41"}),
         ("nameless_artist_percent", {"artist_name": "Various Artists"}),
     ],
 )

@@ -19,7 +19,7 @@ test: $(DEV)/ready  ## lint, types, architecture, tests
 	$(DEV)/bin/pytest -n 2
 
 proofs: $(DEV)/ready  ## minutes: retrain on the real table, lint contracts, install every Python
-	$(DEV)/bin/pytest -m slow --ignore tests/pipeline/test_faults.py --ignore tests/ingest/test_fuzz.py --ignore tests/ingest/test_whole_files.py --ignore tests/cli/test_handed.py
+	$(DEV)/bin/pytest -m slow -o faulthandler_timeout=0 --ignore tests/pipeline/test_faults.py --ignore tests/ingest/test_fuzz.py --ignore tests/ingest/test_whole_files.py --ignore tests/cli/test_handed.py
 
 faults: $(DEV)/ready  ## each stage of a run x each fault, as a table (needs root for a tmpfs)
 	$(DEV)/bin/pytest -m slow -s tests/pipeline/test_faults.py
@@ -32,7 +32,7 @@ crash-images: $(DEV)/ready  ## every disk that a power cut may leave, opened; ev
 	$(DEV)/bin/python -m tests.torture.interleavings
 
 fuzz: $(DEV)/ready  ## 100,000 inputs for the source reader, 20,000 whole deliveries, and 100,000 of all else that is handed to a command
-	$(DEV)/bin/pytest -m slow -n 2 -rP tests/ingest/test_fuzz.py tests/ingest/test_whole_files.py
+	$(DEV)/bin/pytest -m slow -n 2 -rP -o faulthandler_timeout=0 tests/ingest/test_fuzz.py tests/ingest/test_whole_files.py
 	$(DEV)/bin/pytest -m slow -s -o faulthandler_timeout=0 tests/cli/test_handed.py
 
 image-test: $(DEV)/ready  ## build the Dockerfile, run the image, its signals, a cron daemon (needs root)

@@ -411,14 +411,17 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
     ],
     "settled_labels": [
         (
-            "where nothing newer tells one",
+            "where nothing newer tells one that stays",
             {
-                "settled_rows": [held(name, LAST_WEEK, LAST_WEEK, music_genre="Jazz") for name in "abc"] + [held("d", LAST_WEEK, LAST_WEEK)],
-                "track_history": [held(name, LAST_WEEK, LAST_WEEK, music_genre="Jazz") for name in "abc"] + [held("a", TODAY, TODAY), held("b", TODAY, TODAY, music_genre="Rock")],
+                "run": [RUN], "as_of": [{"run_date": YESTERDAY}],
+                "settled_rows": [held(name, LAST_WEEK, LAST_WEEK, music_genre="Jazz") for name in "abce"] + [held("d", LAST_WEEK, LAST_WEEK)],
+                "track_history": [held(name, LAST_WEEK, LAST_WEEK, music_genre="Jazz") for name in "abce"] + [
+                    held("a", TODAY, TODAY), held("b", TODAY, TODAY, music_genre="Rock"), held("e", YESTERDAY, TODAY, music_genre="Rock"),
+                ],
                 "labels": [{"track_id": "c", "music_genre": "Blues", "run_date": TODAY}],
                 "standing_deliveries": [{"job": "nightly", "run_date": LAST_WEEK, "run_id": "r"}],
             },
-            [{"track_id": "a", "music_genre": "Jazz", "run_date": LAST_WEEK, "run_id": "r"}],
+            [{"track_id": name, "music_genre": "Jazz", "run_date": LAST_WEEK, "run_id": "r"} for name in "ab"],
         ),
     ],
     "profiles": [

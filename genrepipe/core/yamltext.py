@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from genrepipe.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VALUES = 100_000  # the largest of our contracts has some thousands
 # What opens another level, in one line or by its indentation: the C loader ends the process at some ten thousand of them.
@@ -45,3 +50,24 @@ def load(text: str, loader: Any = yaml.SafeLoader) -> Any:
         elif isinstance(each, list):
             waiting += each
     return document
+
+
+def read(path: Path, begin: str) -> dict[str, Any]:
+    """Return the keys of a YAML file that somebody wrote; ``begin`` tells them how to begin one.
+
+    Raises
+    ------
+    ConfigurationError
+        It cannot be read, is not YAML, or holds no keys.
+    """
+    try:
+        values = load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}", begin) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "Correct the file"
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path} holds no keys", begin)
+    return values

@@ -144,15 +144,13 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> tuple[
         return reading, [*reading.notes]
     landed = int(database.value("SELECT count(*) FROM landed")) - before
     _number_rows(database, ordinal, before, reading.rejected)
-    if part.kind == "json":
-        reader.refuse_uncounted(part, reading, landed + reading.rejected)
     if part.kind == "csv":
         swallowed = (
             f"SELECT row_number_of(row_id) FROM landed WHERE part_of(row_id) = {ordinal} "
             f"AND list_contains(broken_rules, {literal(SWALLOWED)})"
         )
         reader.refuse_swallowed(database, part, reading, ordinal, swallowed)
-        reader.refuse_uncounted(part, reading, landed + reading.rejected)
+    reader.refuse_uncounted(part, reading, landed + reading.rejected)
     used = reading.columns.used
     unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(reading.header) if i not in used]
     return reading, [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from genrepipe import contracts
@@ -269,14 +268,7 @@ def load(named: str | Mapping[str, Any] | SourceRecipe | None) -> SourceRecipe:
     if not isinstance(named, str):
         return _validated(dict(named), "recipe")
     path = path_of(named)
-    try:
-        values = yamltext.load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:200]
-        raise ConfigurationError(f"The recipe {path} cannot be read: {reason}", RECIPE) from error
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"The recipe {path} holds no keys", RECIPE)
-    return _validated(values, str(path))
+    return _validated(yamltext.read(path, RECIPE), str(path))
 
 
 def _validated(values: dict[str, Any], where: str) -> SourceRecipe:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from genrepipe.ingest.recipes import SourceRecipe
 
 PREFIX = "GENREPIPE_"
+BEGIN = "Name a job file, or begin one from jobs/score_nightly.yaml"
 MAX_KEEP_DAYS = 36_500  # a century
 MAX_MOUNTED = 100_000  # characters of a mounted value
 
@@ -279,7 +280,7 @@ def _loaded(
         path = shipped
     if not path.suffix and not path.exists() and (close := nearest(str(path), shipped_jobs())):
         raise UsageError(f"There is no job {str(path)!r}", f"Did you mean {close}?")
-    values = _read(path)
+    values = yamltext.read(path, BEGIN)
     kind = KINDS.get(str(values.get("job")))
     if kind is None:
         raise ConfigurationError(f"{path}: job is {values.get('job')!r}", f"Write job: {' or job: '.join(KINDS)}")
@@ -314,22 +315,6 @@ def json_schema(kind: str) -> dict[str, Any]:
     schema = KINDS[kind].model_json_schema()
     schema["required"] = ["job", "name", *schema.get("required", ())]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = yamltext.load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: {error.strerror}", "Name a job file, for example jobs/score_nightly.yaml"
-        ) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"{path} is not YAML: {' '.join(str(error).split())[:200]}", "Correct the file"
-        ) from error
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{path} holds no keys", "Begin from jobs/score_nightly.yaml")
-    return values
 
 
 def _of_environment(key: str, environment: Mapping[str, str]) -> tuple[str, str] | None:

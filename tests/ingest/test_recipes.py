@@ -188,9 +188,9 @@ def test_a_recipe_that_cannot_be_says_why(recipe: dict[str, Any], said: str) -> 
     ("named", "code", "said"),
     [
         ("kaggle-spotify", 64, "Did you mean kaggle-spotify-tracks"),
-        ("none.yaml", 78, "cannot be read: No such file"),
+        ("none.yaml", 78, "none.yaml: No such file"),
         ("list.yaml", 78, "holds no keys"),
-        ("broken.yaml", 78, "cannot be read"),
+        ("broken.yaml", 78, "is not YAML"),
     ],
 )
 def test_a_recipe_that_is_not_there_says_so(tmp_path: Path, named: str, code: int, said: str) -> None:

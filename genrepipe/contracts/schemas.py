@@ -16,6 +16,7 @@ import numpy as np
 import pandera.polars as pa
 import polars as pl
 from pandera.errors import SchemaErrors
+from polars import selectors
 
 from genrepipe.contracts import documents
 from genrepipe.core.errors import OutputBroken
@@ -78,17 +79,30 @@ def prove(contract: str, frame: pl.DataFrame, only: tuple[str, ...] | None = Non
 
 
 class RunningProof:
-    """Proves the numeric columns of all batches of a run at once, by a few rows of each batch."""
+    """Proves columns of all batches of a run at once, by a few rows of each batch.
+
+    They are numbers, which the contract bounds, or of an Enum, whose type is all that it asks of them.
+    """
 
     def __init__(self) -> None:
-        self._extremes: dict[tuple[str, str], list[pl.DataFrame]] = {}
+        self._extremes: dict[tuple[str, str, tuple[str, ...] | None], list[pl.DataFrame]] = {}
 
-    def add(self, contract: str, table: str, frame: pl.DataFrame) -> None:
-        """Keep the extremes of a batch: the smallest and largest value of each column, a NaN and a null where there is one."""
-        every = pl.all()
-        kinds = [every.min(), every.max(), every.nan_max(), pl.when(~every.has_nulls()).then(every.min())]
-        if len(frame):
-            self._extremes.setdefault((contract, table), []).extend(frame.select(kind) for kind in kinds)
+    def add(self, contract: str, table: str, *frames: pl.DataFrame, only: tuple[str, ...] | None = None) -> None:
+        """Keep the extremes of a batch: the smallest and largest value of each column, a NaN and a null where there is one.
+
+        The frames have the columns of the table, or ``only`` some, together; one may have each distinct row once.
+        """
+        if not all(map(len, frames)):
+            return
+        every, numbers = pl.all(), selectors.float()
+        for kinds in (
+            [every.min()],
+            [every.max()],
+            [numbers.nan_max(), (~numbers).min()],
+            [pl.when(~every.has_nulls()).then(every.min())],
+        ):
+            row = pl.concat([frame.select(kinds).select(frame.columns) for frame in frames], how="horizontal")
+            self._extremes.setdefault((contract, table, only), []).append(row)
 
     def check(self) -> None:
         """Prove everything that was added.
@@ -98,8 +112,8 @@ class RunningProof:
         OutputBroken
             A row does not keep its contract; the message names the first columns and rules.
         """
-        for (contract, table), rows in self._extremes.items():
-            prove(contract, pl.concat(rows), table=table)
+        for (contract, table, only), rows in self._extremes.items():
+            prove(contract, pl.concat(rows), only, table)
 
 
 def prove_distributions(probabilities: npt.NDArray[np.float32], precision: float) -> None:

@@ -188,15 +188,14 @@ def count_records(path: Path, quote: str) -> int:
 
     A line break counts where the quotes before it are even in number, as RFC 4180 has them.
     """
-    records, odd, begun = 0, False, b""  # ``begun`` has the first bytes of the line that a chunk ends in
+    records, odd, begun = 0, 0, b""  # ``begun`` has the first bytes of the line that a chunk ends in
     for chunk in _without_mark(path):
         data = np.frombuffer(chunk, dtype=np.uint8)
-        ended = data == LINE_FEED
-        if quote and len(data):
-            inside = np.logical_xor.accumulate(data == ord(quote)) ^ odd
-            ended &= ~inside
-            odd = bool(inside[-1])
-        ends = np.flatnonzero(ended)
+        ends = np.flatnonzero(data == LINE_FEED)
+        if quote:
+            quotes = np.flatnonzero(data == ord(quote))
+            ends = ends[(np.searchsorted(quotes, ends) + odd) % 2 == 0]
+            odd = (odd + len(quotes)) % 2
         if not len(ends):
             begun = (begun + chunk[:2])[:2]
             continue

@@ -10,7 +10,7 @@ Key and mode are ordinals, as in the study: the position of the key among the tw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from genrepipe.contracts import Column
+
+    Matrix = npt.NDArray[np.float32]
+    Positions = npt.NDArray[np.integer]
 
 AUDIO, CONTEXT, FLAGS, LABELS, VECTORS = (
     "audio_features",
@@ -41,6 +44,50 @@ def _no_preparation() -> None:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Columns of a block.
+
+    Attributes
+    ----------
+    frame
+        Their rows.
+    positions
+        Where many tracks share a row, the position in ``frame`` of each track's row, int of shape (tracks,).
+    """
+
+    frame: pl.DataFrame
+    positions: Positions | None = None
+
+    def expand(self) -> pl.DataFrame:
+        """Return a row for each track."""
+        return self.frame if self.positions is None else self.frame[self.positions]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The same, as columns of the matrix that a bundle reads.
+
+    Attributes
+    ----------
+    columns
+        Where in the matrix they are, one after the other.
+    values
+        float32 of shape (rows, columns).
+    positions
+        As those of a ``Piece``, of which this is a part.
+    """
+
+    columns: slice
+    values: Matrix
+    positions: Positions | None = None
+
+    def fill(self, matrix: Matrix, start: int) -> None:
+        """Write the columns of the tracks from ``start`` on into a matrix, of as many as it has rows."""
+        rows = slice(start, start + len(matrix))
+        matrix[:, self.columns] = self.values[rows] if self.positions is None else self.values[self.positions[rows]]
+
+
+@dataclass(frozen=True)
 class Block:
     """One block of input columns: what it is and how it is built.
 
@@ -52,7 +99,7 @@ class Block:
         What the block holds, for the card of a bundle.
     derive
         Takes scorable tracks and a bundle's table of training labels (or None), and returns a frame that has the
-        block's columns, in any order and of any numeric type.
+        block's columns, in any order and of any numeric type; or pieces that have them together.
     needs_context
         Whether the tracks must carry the context of their artist.
     proved
@@ -63,7 +110,7 @@ class Block:
 
     name: str
     summary: str
-    derive: Callable[[pl.DataFrame, pl.DataFrame | None], pl.DataFrame]
+    derive: Callable[[pl.DataFrame, pl.DataFrame | None], pl.DataFrame | list[Piece]]
     needs_context: bool = False
     proved: bool = True
     prepare: Callable[[], None] = _no_preparation
@@ -74,8 +121,8 @@ class Block:
         properties = contracts.load("features").named(self.name).properties
         return [name for column in properties for name in _spread(column)]
 
-    def build(self, tracks: pl.DataFrame, labels: pl.DataFrame | None = None) -> pl.DataFrame:
-        """Return the block as Float32 columns in the contract's order, one row for each track.
+    def pieces(self, tracks: pl.DataFrame, labels: pl.DataFrame | None = None) -> list[Piece]:
+        """Return the block as Float32 columns, each row once that many tracks share.
 
         Raises
         ------
@@ -84,7 +131,18 @@ class Block:
         ValueError
             The block needs a table of labels, and there is none.
         """
-        return self.derive(tracks, labels).select(pl.col(self.columns).cast(pl.Float32))
+        derived = self.derive(tracks, labels)
+        pieces = [Piece(derived)] if isinstance(derived, pl.DataFrame) else derived
+        return [
+            Piece(piece.frame.select(pl.col(ours).cast(pl.Float32)), piece.positions)
+            for piece in pieces
+            if (ours := [name for name in self.columns if name in piece.frame.columns])
+        ]
+
+    def build(self, tracks: pl.DataFrame, labels: pl.DataFrame | None = None) -> pl.DataFrame:
+        """Return the block as Float32 columns in the contract's order, one row for each track; raises as ``pieces`` does."""
+        expanded = [piece.expand() for piece in self.pieces(tracks, labels)]
+        return pl.concat(expanded, how="horizontal").select(self.columns)
 
 
 def _spread(column: Column) -> list[str]:
@@ -110,8 +168,8 @@ def _context(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
     return tracks
 
 
-def _flags(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
-    return names.flags(tracks)
+def _flags(tracks: pl.DataFrame, _: pl.DataFrame | None) -> list[Piece]:
+    return [Piece(*names.flags(tracks, side)) for side in names.SIDES]
 
 
 def _labels(tracks: pl.DataFrame, labels: pl.DataFrame | None) -> pl.DataFrame:
@@ -122,8 +180,8 @@ def _labels(tracks: pl.DataFrame, labels: pl.DataFrame | None) -> pl.DataFrame:
     return artists.join(labels, on="artist_key", how="left", maintain_order="left").fill_null(0)
 
 
-def _vectors(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
-    return pl.DataFrame(names.vectors(tracks), schema=dict.fromkeys(names.vector_columns(), pl.Float32))
+def _vectors(tracks: pl.DataFrame, _: pl.DataFrame | None) -> list[Piece]:
+    return [Piece(*names.vectors(tracks, side)) for side in names.SIDES]
 
 
 BLOCKS: dict[str, Block] = {
@@ -200,9 +258,26 @@ def build(
     return [BLOCKS[block].build(tracks, labels) for block in blocks]
 
 
-def matrix(frames: Sequence[pl.DataFrame]) -> npt.NDArray[np.float32]:
+def parts(pieces: Sequence[Piece], columns: Sequence[str]) -> list[Part]:
+    """Return pieces as parts of a matrix that has some of these columns."""
+    found = []
+    for piece in pieces:
+        # Rows are gathered one by one: theirs lie row by row.
+        values = matrix([piece.frame], "F" if piece.positions is None else "C")
+        positions = [columns.index(name) for name in piece.frame.columns]
+        begin = 0
+        for end in range(1, len(positions) + 1):
+            if end == len(positions) or positions[end] != positions[end - 1] + 1:
+                run = slice(positions[begin], positions[end - 1] + 1)
+                found.append(Part(run, values[:, begin:end], piece.positions))
+                begin = end
+    return found
+
+
+def matrix(frames: Sequence[pl.DataFrame], order: Literal["C", "F"] = "F") -> Matrix:
     """Return frames side by side as a float32 array of shape (rows, columns), NaN where a value is null.
 
-    The array may be in column order, as the frames are; ``np.ascontiguousarray`` makes it row by row.
+    ``order`` is that of its memory: column by column, as frames are, or row by row.
     """
-    return np.hstack([frame.fill_null(float("nan")).to_numpy() for frame in frames], dtype=np.float32)
+    columns = [frame.fill_null(float("nan")).to_numpy() for frame in frames]
+    return np.asarray(np.hstack(columns, dtype=np.float32) if len(columns) > 1 else columns[0], np.float32, order=order)

@@ -18,6 +18,8 @@ from genrepipe.core.errors import ExtraMissing
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    Positions = npt.NDArray[np.integer]
+
 SIDES = ("artist", "track")
 WIDTH = 300  # dimensions of spaCy's English vectors
 _EAST_ASIAN = r"[\p{Hiragana}\p{Katakana}\p{Han}\p{Hangul}]"
@@ -80,7 +82,7 @@ ARTIST_PATTERNS = {
 
 
 def flag_columns() -> list[str]:
-    """Return the names of the flags, in the order in which ``flags`` returns them."""
+    """Return the names of the flags of both names."""
     return list(_expressions())
 
 
@@ -100,60 +102,55 @@ def _expressions() -> dict[str, pl.Expr]:
     return expressions
 
 
-def flags(tracks: pl.DataFrame) -> pl.DataFrame:
-    """Return the flags of ``artist_name`` and ``track_name``, one Float32 column each.
+def flags(tracks: pl.DataFrame, side: str) -> tuple[pl.DataFrame, Positions]:
+    """Return the flags of each distinct ``artist_name`` or ``track_name``, and the position of each track's among them.
 
-    A flag is 0 or 1, or the natural logarithm of a length in characters or words. A missing name counts as empty.
+    A flag is 0 or 1, or the natural logarithm of a length in characters or words, Float32. A missing name counts as empty.
     """
-    return pl.concat([_flags_of(tracks, "track"), _flags_of(tracks, "artist")], how="horizontal").select(flag_columns())
-
-
-def _flags_of(tracks: pl.DataFrame, side: str) -> pl.DataFrame:
-    """Return the flags of one of the two names, each distinct name being searched once."""
     name = f"{side}_name"
-    names = tracks.select(pl.col(name).fill_null(""))
-    distinct = names.unique().with_columns(
+    distinct, positions = _distinct(tracks[name].fill_null(""))
+    searched = distinct.to_frame(name).with_columns(
         pl.col(name).str.to_lowercase().alias(f"{side}_lower"), pl.col(name).str.to_uppercase().alias(f"{side}_upper")
     )
-    flags = {
-        flag: expression.cast(pl.Float32).alias(flag)
-        for flag, expression in _expressions().items()
-        if flag.startswith(side)
-    }
-    searched = distinct.select(name, *flags.values())
-    return names.join(searched, on=name, how="left", maintain_order="left").select(list(flags))
+    return searched.select(
+        expression.cast(pl.Float32).alias(flag) for flag, expression in _expressions().items() if flag.startswith(side)
+    ), positions
+
+
+def _distinct(names: pl.Series) -> tuple[pl.Series, Positions]:
+    """Return the distinct names, and the position of each name among them, int of shape (names,)."""
+    distinct = names.unique(maintain_order=True)
+    known = pl.DataFrame({"name": distinct, "position": pl.int_range(len(distinct), dtype=pl.Int32, eager=True)})
+    found = names.to_frame("name").join(known, on="name", how="left", nulls_equal=True, maintain_order="left")
+    return distinct, found["position"].to_numpy()
 
 
 def vector_columns() -> list[str]:
-    """Return the names of the columns that ``vectors`` returns, in their order."""
+    """Return the names of the columns of the vectors of both names."""
     return [f"{side}_vector_{i}" for side in SIDES for i in range(WIDTH)]
 
 
-def vectors(tracks: pl.DataFrame) -> npt.NDArray[np.float32]:
-    """Return spaCy's vectors of ``artist_name`` and ``track_name``, float32 of shape (tracks, 600).
+def vectors(tracks: pl.DataFrame, side: str) -> tuple[pl.DataFrame, Positions]:
+    """Return spaCy's vectors of each distinct ``artist_name`` or ``track_name``, and the position of each track's among them.
 
-    The vector of a name is the mean of the vectors of its tokens: zero where the name is missing or no token is known.
-    Each distinct name is computed once.
+    The vector of a name is the mean of the vectors of its tokens, 300 columns of Float32: zero where the name is missing or
+    no token is known.
 
     Raises
     ------
     ExtraMissing
         spaCy or its vectors are not installed.
     """
-    return np.hstack([_vectors_of(tracks[f"{side}_name"]) for side in SIDES])
-
-
-def _vectors_of(names: pl.Series) -> npt.NDArray[np.float32]:
-    distinct = names.unique()
-    codes = names.to_frame("name").join(
-        pl.DataFrame({"name": distinct, "code": range(len(distinct))}), on="name", how="left", nulls_equal=True,
-        maintain_order="left",
-    )["code"]  # fmt: skip
+    distinct, positions = _distinct(tracks[f"{side}_name"])
     make = _pipeline().make_doc
     zero = np.zeros(WIDTH, np.float32)
-    table = np.stack([make(name).vector if name else zero for name in distinct]) if len(distinct) else zero[None]
-    gathered: npt.NDArray[np.float32] = table[codes.to_numpy()]
-    return gathered
+    table = (
+        np.stack([make(name).vector if name else zero for name in distinct])
+        if len(distinct)
+        else zero[:0].reshape(0, WIDTH)
+    )
+    columns = [name for name in vector_columns() if name.startswith(side)]
+    return pl.DataFrame(table, schema=dict.fromkeys(columns, pl.Float32)), positions
 
 
 def load_vectors() -> None:

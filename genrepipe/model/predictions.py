@@ -45,9 +45,13 @@ def assemble(
     OutputBroken
         A row is not a distribution over the genres.
     """
-    order = np.argsort(-probabilities, axis=1, kind="stable")
-    best, second, rows = order[:, 0], order[:, 1], np.arange(len(order))
-    probability, runner_up_probability = probabilities[rows, best], probabilities[rows, second]
+    rows = np.arange(len(probabilities))
+    best = probabilities.argmax(1)
+    probability = probabilities[rows, best]
+    others = probabilities.copy()
+    others[rows, best] = -1
+    second = others.argmax(1)
+    runner_up_probability = probabilities[rows, second]
     genre = pl.Series(labels, dtype=pl.Enum(list(labels)))
     frame = tracks.select(CARRIED).with_columns(
         genre=genre.gather(pl.Series(best)),
@@ -59,33 +63,37 @@ def assemble(
     )
     if sets is not None:
         frame = frame.with_columns(
-            genre_set=genre_sets(probabilities, order, tracks["artist_tracks"].to_numpy(), labels, sets)
+            genre_set=genre_sets(probabilities, tracks["artist_tracks"].to_numpy(), labels, sets)
         )
     schemas.prove_distributions(probabilities, PRECISION)
-    schemas.prove("predictions", frame, only=PROVED)
     return frame
 
 
 def genre_sets(
     probabilities: npt.NDArray[np.float32],
-    order: npt.NDArray[np.integer],
     visible: npt.NDArray[np.integer],
     labels: Sequence[str],
     sets: GenreSets,
 ) -> pl.Series:
     """Return each track's conformal set: its genres at or above the threshold, the most probable first.
 
-    ``order`` ranks each track's labels, the most probable first, of shape (tracks, labels); ``visible`` is how many of
-    the artist's tracks are visible, of shape (tracks,). The most probable genre is always a member, so no set is empty.
+    ``visible`` is how many of the artist's tracks are visible, of shape (tracks,). The most probable genre is always a
+    member, so no set is empty.
     """
     bucket = np.searchsorted(sets.visible_from, visible, side="right") - 1
     members = probabilities >= np.array(sets.thresholds, np.float32)[bucket][:, None]
     sizes = np.maximum(members.sum(1), 1)
     # A set is a number, its members' digits; there are few different ones, and each becomes a list once.
     base = len(labels) + 1
-    codes = np.zeros(len(order), np.int64)
-    for rank in range(int(sizes.max(initial=0))):
-        codes = np.where(rank < sizes, codes * base + order[:, rank] + 1, codes)
+    codes = np.zeros(len(sizes), np.int64)
+    rows, rest, rank = np.arange(len(sizes)), probabilities.copy(), 0
+    while len(rows):
+        best = rest.argmax(1)
+        codes[rows] = codes[rows] * base + best + 1
+        rest[np.arange(len(rows)), best] = -1
+        rank += 1
+        larger = sizes[rows] > rank
+        rows, rest = rows[larger], rest[larger]
     distinct, positions = np.unique(codes, return_inverse=True)
     return pl.Series([_members(int(code), base, labels) for code in distinct], dtype=pl.List(pl.String)).gather(
         positions

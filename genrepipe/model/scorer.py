@@ -21,8 +21,11 @@ from genrepipe.core import signals
 from genrepipe.core.errors import BundleBroken, of_limit
 from genrepipe.model import features
 from genrepipe.model.bundle import MODEL, RESTORE
+from genrepipe.model.features import Part
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from genrepipe.model.bundle import Bundle
@@ -50,6 +53,7 @@ class Scorer:
         options.log_severity_level = 3
         self._bundle = bundle
         self._pool = ThreadPoolExecutor(threads)
+        self.width = len(bundle.manifest.input_columns)
         try:
             # A graph may loop without end: in a thread, so that a signal is heard, and for a limited time.
             self.golden_difference = signals.call_interruptibly(lambda: self._load(options), VERIFY_SECONDS)
@@ -74,18 +78,37 @@ class Scorer:
             ) from error
         return self._check_golden()
 
-    def probabilities(self, matrix: Matrix) -> Matrix:
-        """Return probabilities, float32 of shape (rows, labels), for inputs, float32 of shape (rows, input columns)."""
-        starts = range(0, len(matrix), BLOCK)
-        blocks = list(self._pool.map(lambda start: self._run(matrix[start : start + BLOCK]), starts))
-        return np.concatenate(blocks) if blocks else np.empty((0, len(self._bundle.manifest.labels)), np.float32)
+    def probabilities(self, inputs: Matrix | Sequence[Part], rows: int | None = None) -> Matrix:
+        """Return probabilities, float32 of shape (rows, labels).
 
-    def _run(self, block: Matrix) -> Matrix:
-        rows = len(block)
+        Parameters
+        ----------
+        inputs
+            float32 of shape (rows, input columns), or the parts of such a matrix, which are put together block by block.
+        rows
+            How many rows parts have.
+        """
+        parts = [Part(slice(None), inputs)] if isinstance(inputs, np.ndarray) else inputs
+        rows = len(inputs) if rows is None else rows
+        width = sum(len(range(self.width)[part.columns]) for part in parts)
+        if width != self.width:
+            msg = f"the parts have {width} columns, the graph reads {self.width}"
+            raise ValueError(msg)
+        answers = np.empty((rows, len(self._bundle.manifest.labels)), np.float32)
+
+        def score(start: int) -> None:
+            block = answers[start : start + BLOCK]
+            block[:] = self._run(parts, start, len(block))
+
+        list(self._pool.map(score, range(0, rows, BLOCK)))
+        return answers
+
+    def _run(self, parts: Sequence[Part], start: int, rows: int) -> Matrix:
         # Frames lie column by column and graphs read row by row: turned here, where other blocks are turned in parallel.
-        padded = np.zeros((-(-rows // ROWS_ALIGNED) * ROWS_ALIGNED, block.shape[1]), np.float32)
-        padded[:rows] = block
-        outputs: list[Matrix] = self._session.run(["probabilities"], {"features": padded})
+        matrix = np.zeros((-(-rows // ROWS_ALIGNED) * ROWS_ALIGNED, self.width), np.float32)
+        for part in parts:
+            part.fill(matrix[:rows], start)
+        outputs: list[Matrix] = self._session.run(["probabilities"], {"features": matrix})
         return outputs[0][:rows]
 
     def _check_golden(self) -> float:

@@ -14,6 +14,7 @@ from genrepipe.core.events import SILENT, Reporter
 from genrepipe.core.quoting import identifier, literal
 from genrepipe.model import features, predictions
 from genrepipe.pipeline import prepare
+from genrepipe.pipeline.context import ArtistContext
 from genrepipe.warehouse.connection import ROW_GROUP
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 # Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
 BATCH = 2 * ROW_GROUP
-# How many cells of a feature matrix are held at a time: a batch of audio features, a part of one of word vectors.
-CELLS = 6_000_000
+# How many cells of a feature matrix are held at a time: a batch of most bundles, a part of one of word vectors.
+CELLS = 25_000_000
 SHADOW_COLUMNS = ("track_id", "genre", "probability", "runner_up", "margin", "probabilities")
 
 
@@ -47,9 +48,9 @@ def predict(
         steps.database.insert(table, rows, select)
         return rows.height
 
-    context = features.needs_context(bundle.manifest.inputs)  # three times as wide, so half as long
-    predicted, proof = 0, RunningProof()
-    unread = prepare.batches(steps, ROW_GROUP if context else BATCH, context=context)
+    inputs, proof, predicted = bundle.manifest.inputs, RunningProof(), 0
+    context = ArtistContext(steps, proof) if features.CONTEXT in inputs else None
+    unread = prepare.batches(steps, BATCH, keys=features.LABELS in inputs)
     with ThreadPoolExecutor(1) as warehouse:
         # The connection serves one call at a time. While one batch is scored here, the last one is written there, and
         # then the next one is fetched.
@@ -58,7 +59,7 @@ def predict(
             signals.check()
             writing = warehouse.submit(write, scored) if scored is not None else None
             coming = warehouse.submit(next, unread, None)
-            scored = _score(tracks, bundle, scorer, monitors, proof)
+            scored = _score(tracks, bundle, scorer, context, monitors, proof)
             predicted += writing.result() if writing else 0
             reporter.progress("tracks predicted", predicted, total)
         signals.check()
@@ -84,20 +85,30 @@ def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
 
 
 def _score(
-    tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer, monitors: Sequence[Monitor], proof: RunningProof
-) -> pl.DataFrame:
+    tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer, context: ArtistContext | None,
+    monitors: Sequence[Monitor], proof: RunningProof,
+) -> pl.DataFrame:  # fmt: skip
     """Return the predictions of a batch."""
     manifest = bundle.manifest
+    columns = list(manifest.input_columns)
     probabilities, audio = [], []
-    for part in tracks.iter_slices(CELLS // len(manifest.input_columns)):
-        inputs = features.build(part, manifest.inputs, bundle.artist_labels)
-        for block, frame in zip(manifest.inputs, inputs, strict=True):
+    for some in tracks.iter_slices(CELLS // len(columns)):
+        parts = []
+        for block in manifest.inputs:
+            if block == features.CONTEXT and context:
+                parts.append(context.part(some, columns))
+                continue
+            pieces = features.BLOCKS[block].pieces(some, bundle.artist_labels)
+            parts += features.parts(pieces, columns)
             if features.BLOCKS[block].proved:
-                proof.add("features", block, frame)
+                proof.add("features", block, *(piece.frame for piece in pieces))
             if block == features.AUDIO:
-                audio.append(frame)
-        probabilities.append(scorer.probabilities(features.matrix(inputs)))
+                audio += [piece.frame for piece in pieces]
+        probabilities.append(scorer.probabilities(parts, len(some)))
+        if context:
+            context.release()
     rows = predictions.assemble(tracks, np.concatenate(probabilities), manifest.labels, manifest.genre_sets)
+    proof.add("predictions", "predictions", rows.select(predictions.PROVED), only=predictions.PROVED)
     if monitors:
         whole = pl.concat(audio) if audio else features.build(tracks)[0]
         for monitor in monitors:

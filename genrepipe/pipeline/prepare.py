@@ -71,10 +71,10 @@ def make_scorable(steps: Steps, duration_ms: float | None) -> int:
     return int(steps.database.value("SELECT count(*) FROM scorable"))
 
 
-def batches(steps: Steps, rows: int, *, context: bool = False) -> Iterator[pl.DataFrame]:
+def batches(steps: Steps, rows: int, *, context: bool = False, keys: bool = False) -> Iterator[pl.DataFrame]:
     """Yield the scorable tracks in source order, ``rows`` at a time.
 
-    With ``context``, beside the aggregates of their artist's visible tracks.
+    With ``context``, beside the aggregates of their artist's visible tracks; with ``keys``, beside the artist's key.
     """
     database = steps.database
     added_by = "contextual" if context else "scorable"
@@ -84,14 +84,18 @@ def batches(steps: Steps, rows: int, *, context: bool = False) -> Iterator[pl.Da
         "WHERE position % ? = 0 ORDER BY row_id",
         [rows],
     )
+    columns = "* EXCLUDE (is_empty, broken_rules, received, duration_ms)"
+    if keys:
+        columns += ", artist_key_of(artist_name) AS artist_key"
     for bounds in pairwise([*(row_id for (row_id,) in starts), LAST_ROW_ID]):
         within = "WHERE row_id >= ? AND row_id < ?"
         added = database.frame(f"FROM {added_by} {within}", list(bounds))
-        landed = database.frame(
-            f"SELECT * EXCLUDE (is_empty, broken_rules, received, duration_ms) FROM landed {within}", list(bounds)
-        )
+        landed = database.frame(f"SELECT {columns} FROM landed {within}", list(bounds))
         # Joined here, where both are in order already; DuckDB would copy the names of all rows once more.
-        yield landed.join(added, on="row_id", maintain_order="left")
+        if landed["row_id"].equals(added["row_id"]):
+            yield landed.hstack(added.drop("row_id"))
+        else:
+            yield landed.join(added, on="row_id", maintain_order="left")
 
 
 def imputed(steps: Steps) -> dict[str, int]:

@@ -121,21 +121,25 @@ def measure(database: Database, run: Run, job: str, run_date: date, role: str = 
     table = ROLES[role]
     genres = contracts.genres()
     columns = ", ".join(f"p.probabilities[{literal(g)}] AS {identifier(g)}" for g in genres)
-    labelled = int(database.value(f"SELECT count(*) FROM {table} WHERE job = ? AND run_date = ?", [job, run_date]) or 0)
-    parts = -(-labelled // ROWS)
+    # Joined once, and numbered: rows that are not committed yet have no position.
+    database.execute(
+        f"CREATE OR REPLACE TEMP TABLE labelled AS SELECT row_number() OVER () AS position, p.model, p.model_version, "
+        f"t.music_genre, p.probabilities FROM {table} AS p JOIN tracks AS t USING (track_id) "
+        "WHERE p.job = ? AND p.run_date = ? AND t.music_genre IS NOT NULL",
+        [job, run_date],
+    )
+    last = int(database.value("SELECT count(*) FROM labelled"))
     areas_of: dict[tuple[str, str], Areas] = {}
-    for part in range(parts):  # by hash, since rows that are not committed yet have no position
-        rows = database.frame(
-            f"SELECT p.model, p.model_version, t.music_genre, {columns} FROM {table} AS p "
-            f"JOIN tracks AS t USING (track_id) WHERE p.job = ? AND p.run_date = ? AND t.music_genre IS NOT NULL "
-            f"AND hash(p.track_id) % {parts} = {part}",
-            [job, run_date],
-        )
-        for (model, version), some in rows.partition_by("model", "model_version", as_dict=True).items():
-            labels = some["music_genre"].cast(pl.Enum(genres)).to_physical().to_numpy()
-            areas_of.setdefault((str(model), str(version)), Areas(len(genres))).add(
-                labels, some.select(genres).to_numpy()
+    for model, version in database.rows("SELECT DISTINCT model, model_version FROM labelled ORDER BY ALL"):
+        areas = areas_of.setdefault((model, version), Areas(len(genres)))
+        for first in range(1, last + 1, ROWS):
+            rows = database.frame(
+                f"SELECT music_genre, {columns} FROM labelled AS p WHERE position >= ? AND position < ? AND model = ? AND model_version = ?",
+                [first, first + ROWS, model, version],
             )
+            labels = rows["music_genre"].cast(pl.Enum(genres)).to_physical().to_numpy()
+            areas.add(labels, rows.select(genres).to_numpy())
+    database.execute("DROP TABLE labelled")
     database.execute("DELETE FROM performance WHERE job = ? AND run_date = ? AND role = ?", [job, run_date, role])
     results: list[Measured] = []
     for (model, version), areas in areas_of.items():

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from sklearn.decomposition import PCA
 
-from genrepipe.model import names
+from genrepipe.model import features, names
 from genrepipe.model.features import AUDIO, VECTORS
 from genrepipe.training import dataset, metrics, splits
 from genrepipe.training.fit import fit, logits
@@ -161,7 +161,7 @@ def _pruned_vectors(data: Dataset) -> Matrix:
     """Return the vectors of all names from spaCy's table pruned to 5,000: other words take the nearest of them."""
     pipeline = names._pipeline()
     pipeline.vocab.prune_vectors(5_000)
-    return names.vectors(data.tracks)
+    return features.matrix([features.BLOCKS[VECTORS].build(data.tracks)])
 
 
 def main(source: str, *which: str) -> None:

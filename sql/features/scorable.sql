@@ -1,14 +1,14 @@
 -- What the catalogue adds to each accepted row: the imputed duration and how many of the artist's tracks are visible.
--- reads: accepted, medians, profiles
+-- reads: accepted, medians, artist_positions
 -- makes: scorable (table)
 -- scope: artist
 -- A missing duration is the artist's median, else the bundle's global median. Any other missing audio feature stays NULL: the
 -- graph imputes it.
 SELECT
     accepted.row_id,
-    accepted.artist_key,
-    coalesce(accepted.duration_ms, profiles.duration_ms_median, medians.duration_ms) AS duration_ms,
-    coalesce(profiles.tracks, 0) AS artist_tracks,
+    coalesce(artists.artist_position, 0) AS artist_position,
+    coalesce(accepted.duration_ms, artists.duration_ms_median, medians.duration_ms) AS duration_ms,
+    coalesce(artists.tracks, 0) AS artist_tracks,
     CASE
         WHEN accepted.popularity IS NOT NULL
             AND accepted.acousticness IS NOT NULL
@@ -45,4 +45,4 @@ SELECT
     END AS imputed
 FROM accepted
 CROSS JOIN medians
-LEFT JOIN profiles USING (artist_key)
+LEFT JOIN artist_positions AS artists USING (artist_key)

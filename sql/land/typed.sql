@@ -6,8 +6,8 @@
 SELECT
     r AS received,
     track_id_of(instance_id) AS track_id,
-    CASE WHEN NOT is_missing(artist_name) THEN tidy(shown(names_of(artist_name))) END AS artist_name,
-    CASE WHEN NOT is_missing(track_name) THEN tidy(shown(track_name)) END AS track_name,
+    artist_of(artist_name) AS artist_name,
+    title_of(track_name) AS track_name,
     number(popularity) AS popularity,
     number(acousticness) AS acousticness,
     number(danceability) AS danceability,

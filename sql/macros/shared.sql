@@ -22,6 +22,9 @@ CREATE OR REPLACE TEMP MACRO tidy(cell) AS
         ''
     );
 
+-- Whether a cell is printable ASCII with single spaces between words: there is nothing to tidy in it, as in most names.
+CREATE OR REPLACE TEMP MACRO is_plain(cell) AS regexp_full_match(cell, '[!-~]+(?: [!-~]+)*');
+
 -- A cell without the spaces around it; an empty one is missing.
 CREATE OR REPLACE TEMP MACRO trimmed(cell) AS nullif(trim(cell), '');
 
@@ -108,6 +111,16 @@ CREATE OR REPLACE TEMP MACRO names_of(cell) AS
             )
         ELSE cell
     END;
+
+-- A title for display; NULL where it is not known.
+CREATE OR REPLACE TEMP MACRO title_of(cell) AS
+    CASE
+        WHEN is_plain(cell) THEN CASE WHEN cell NOT IN ({missing_markers}) THEN cell END
+        WHEN NOT is_missing(cell) THEN tidy(shown(cell))
+    END;
+
+-- An artist for display, of a name or a list of names; NULL where it is not known.
+CREATE OR REPLACE TEMP MACRO artist_of(cell) AS CASE WHEN starts_with(cell, '[') THEN title_of(names_of(cell)) ELSE title_of(cell) END;
 
 -- One of twelve keys: '1', 'Db' and 'c#' are C#. Spotify counts from C, which is 0; -1 is no key.
 CREATE OR REPLACE TEMP MACRO key_of(cell) AS

@@ -439,16 +439,23 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             ],
         ),
     ],
+    "artist_positions": [
+        (
+            "each artist has one",
+            {"profiles": [{"artist_key": "ann", "tracks": 2}, {"artist_key": "bob", "tracks": 1}]},
+            [{"artist_position": 1, "artist_key": "ann", "tracks": 2}, {"artist_position": 2, "artist_key": "bob", "tracks": 1}],
+        ),
+    ],
     "scorable": [
         (
             "the artist's median, else the bundle's",
             {
                 "accepted": [KNOWN | {"row_id": 1, "artist_key": "ann"}, KNOWN | {"row_id": 2, "tempo": 100.0}, KNOWN | {"row_id": 3, "artist_key": "ann", "duration_ms": 5.0, "tempo": 9.0}, {"row_id": 4, "duration_ms": 5.0}],
-                "medians": [{"duration_ms": 7.0}], "profiles": [{"artist_key": "ann", "tracks": 2, "duration_ms_median": 3.0}],
+                "medians": [{"duration_ms": 7.0}], "artist_positions": [{"artist_position": 1, "artist_key": "ann", "tracks": 2, "duration_ms_median": 3.0}],
             },
             [
-                {"row_id": 1, "duration_ms": 3.0, "artist_tracks": 2, "imputed": ["duration_ms", "tempo"]},
-                {"row_id": 2, "duration_ms": 7.0, "artist_tracks": 0, "imputed": ["duration_ms"]},
+                {"row_id": 1, "artist_position": 1, "duration_ms": 3.0, "artist_tracks": 2, "imputed": ["duration_ms", "tempo"]},
+                {"row_id": 2, "artist_position": 0, "duration_ms": 7.0, "artist_tracks": 0, "imputed": ["duration_ms"]},
                 {"row_id": 3, "duration_ms": 5.0, "artist_tracks": 2, "imputed": []},
                 {"row_id": 4, "duration_ms": 5.0, "artist_tracks": 0, "imputed": [*list(KNOWN)[:-1], "tempo", "valence"]},
             ],
@@ -457,8 +464,8 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
     "contextual": [
         (
             "zeros where nothing is known",
-            {"scorable": [{"row_id": 1, "artist_key": "ann"}, {"row_id": 2}], "profiles": [{"artist_key": "ann", "energy_count": 4, "energy_mean": 0.5}]},
-            [{"row_id": 1, "energy_count": 4, "energy_mean": 0.5, "energy_variance": 0.0}, {"row_id": 2, "energy_count": 0, "energy_mean": 0.0}],
+            {"scorable": [{"row_id": 1, "artist_position": 7}, {"row_id": 2, "artist_position": 0}], "artist_positions": [{"artist_position": 7, "artist_key": "ann", "energy_count": 4, "energy_mean": 0.5}]},
+            [{"row_id": 1, "artist_key": "ann", "energy_count": 4, "energy_mean": 0.5, "energy_variance": 0.0}, {"row_id": 2, "energy_count": 0, "energy_mean": 0.0}],
         ),
     ],
     "recent_dates": [

@@ -4,7 +4,7 @@ SCORE := .venv
 DEV := .venv-dev
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench facts bundles constraints clean
+.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench bench-mlflow facts bundles constraints clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -41,8 +41,13 @@ image-test: $(DEV)/ready  ## build the Dockerfile, run the image, its signals, a
 soak: $(DEV)/ready  ## 200 runs in a row with readers polling; leaves soak.csv and soak.png
 	$(DEV)/bin/python -m tests.soak
 
-bench: $(DEV)/ready  ## 2 million rows beside what DuckDB alone takes
-	$(DEV)/bin/python -m tests.bench_score
+bench: $(DEV)/ready  ## an hour: speed beside what cannot be avoided and what others write, nights, growth; ONLY="floor peers" for some
+	$(DEV)/bin/python $(PIP) --editable ".[bench]"
+	$(DEV)/bin/python -m tests.bench $(ONLY)
+
+bench-mlflow: $(DEV)/ready  ## the champion's graph in MLflow's pyfunc, in an environment of its own, beside a whole run
+	$(PYTHON) -m venv .venv-mlflow && .venv-mlflow/bin/python -m pip install --quiet mlflow onnx onnxruntime
+	$(DEV)/bin/python -m tests.bench mlflow
 
 facts: $(DEV)/ready  ## measure the sample generator's facts again: make facts TRACKS=tracks.csv
 	$(DEV)/bin/python -m genrepipe.training.facts $(TRACKS)
@@ -55,7 +60,7 @@ bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=t
 
 constraints:  ## choose versions anew, without the addresses of a lock file
 	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
-	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,cloud,lake,lineage,signing,dev]"
+	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,cloud,lake,lineage,signing,bench,dev]"
 	.venv-pin/bin/python -m pip freeze --exclude-editable \
 	| sed 's/^\(torch==[0-9.]*\)+.*/\1/' > constraints/all.txt
 	.venv-pin/bin/python constraints/hashed.py

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from genrepipe.core.profile import StepCost
 from genrepipe.pipeline.results import BrokenModel, FailedDate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from genrepipe.pages.explore import ExploreResult
     from genrepipe.pipeline.results import (
         BackfillResult,
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     )
     from genrepipe.quality.performance import Measured
     from genrepipe.training.results import AuditResult, TrainResult
+
+
+COSTS = ("seconds", "cpu_seconds", "rows", "read_bytes", "written_bytes")
 
 
 def printable(value: object) -> str:
@@ -71,7 +78,33 @@ def score_text(result: ScoreResult) -> str:
         ]
         if result.quarantined:
             lines.append(f'  {ask}SELECT * FROM quarantine_reasons"')
+    if result.profile:
+        lines += ["", *profile_lines(result.profile)]
     return "\n".join(lines)
+
+
+def profile_lines(profile: Sequence[StepCost]) -> list[str]:
+    """Show what each step cost, stage by stage, and all of them together."""
+    whole = StepCost("total", "", *(sum(getattr(cost, name) for cost in profile) for name in COSTS))
+    rows = [("stage", "step", "seconds", "CPU s", "rows", "MB read", "MB written")]
+    for cost in [*profile, replace(whole, rows=0)]:
+        read, written = (f"{size / 1e6:,.1f}" for size in (cost.read_bytes, cost.written_bytes))
+        rows.append(
+            (
+                cost.stage,
+                cost.step,
+                f"{cost.seconds:.2f}",
+                f"{cost.cpu_seconds:.2f}",
+                f"{cost.rows:,}" if cost.rows else "",
+                read,
+                written,
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join([f"  {row[0]:<{widths[0]}}", f"{row[1]:<{widths[1]}}", *map(str.rjust, row[2:], widths[2:])])
+        for row in rows
+    ]
 
 
 def backfill_text(result: BackfillResult) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from genrepipe.core import signals
+from genrepipe.core.profile import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,10 +110,10 @@ SILENT = Reporter()
 
 
 class Stages:
-    """The stages of a run, one after the other, and how long each took."""
+    """The stages of a run, one after the other, and how long each took; with a ``profile``, each step of them too."""
 
-    def __init__(self, reporter: Reporter = SILENT) -> None:
-        self.reporter = reporter
+    def __init__(self, reporter: Reporter = SILENT, profile: Profile | None = None) -> None:
+        self.reporter, self.profile = reporter, profile or Profile()
         self._ended: dict[str, float] = {}
         self._running: tuple[str, float] | None = None
 
@@ -128,6 +129,7 @@ class Stages:
         if interruptible:
             signals.check()
         self._running = stage, time.perf_counter()
+        self.profile.start_stage(stage)
         self.reporter.stage_started(stage)
 
     def finish(self) -> dict[str, float]:
@@ -140,3 +142,4 @@ class Stages:
             stage, since = self._running
             self._ended[stage] = round(time.perf_counter() - since, 4)
             self._running = None
+            self.profile.end_stage()

@@ -1,7 +1,6 @@
-"""The container's CPU and memory, as one plan for DuckDB, Polars, onnxruntime and torch.
+"""The CPUs and the memory that a process may use, as one plan for DuckDB, Polars, onnxruntime and torch.
 
-Libraries size their pools by the host's cores; in a container with a CPU quota that oversubscribes it. The
-quota is read from cgroup v2 ``cpu.max`` and ``memory.max`` (kernel documentation, Control Group v2).
+Libraries size their pools by the host's cores; in a container with a CPU quota that oversubscribes it.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ import os
 import resource
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
+from genrepipe.core import cgroups
 from genrepipe.core.errors import MORE_FILES, MORE_MEMORY, MORE_THREADS, ConfigurationError, StorageError
 
 MB = 1 << 20  # bytes
-CGROUP = Path("/sys/fs/cgroup")
-DUCKDB_SHARE = 0.3  # two million rows were scored and re-explained in a container of 1 GB
-DUCKDB_MEMORY_CEILING_MB = 512  # enough for millions of rows; DuckDB spills what does not fit
-DUCKDB_MEMORY_FLOOR_MB = 128
+DUCKDB_SHARE = 0.3  # of the memory there is: two million rows were scored and re-explained in a container of 1 GB
+# DuckDB spills what does not fit: with more, a run of two million rows would take no less time, and more memory.
+DUCKDB_CEILING = 640 * MB
+DUCKDB_FLOOR = 128 * MB
 
 # What the smallest run needs, and what it needs more for each thread of the plan, measured with some to spare. Below that
 # libraries end the process without a word, or a run is stopped midway: it is refused before it begins.
@@ -38,28 +37,22 @@ class Plan:
     duckdb_memory_mb: int
 
 
-def _read(name: str) -> str:
-    try:
-        return (CGROUP / name).read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def plan(cpu_max: str | None = None, memory_max: str | None = None) -> Plan:
-    """Read the limits that this process lives under.
-
-    ``cpu_max`` and ``memory_max`` stand in for the cgroup files' contents; by default they are read.
-    """
-    cpu_max = _read("cpu.max") if cpu_max is None else cpu_max
-    memory_max = _read("memory.max") if memory_max is None else memory_max
+def plan() -> Plan:
+    """Share out what this process may use: the machine's, or less where a control group or a limit of the process says so."""
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = cpu_max.partition(" ")
-    if quota.isdigit() and period.isdigit():
-        threads = min(threads, max(1, round(int(quota) / int(period))))
-    memory_mb = DUCKDB_MEMORY_CEILING_MB
-    if memory_max.isdigit():
-        memory_mb = min(memory_mb, int(int(memory_max) / 2**20 * DUCKDB_SHARE))
-    return Plan(threads=threads, duckdb_memory_mb=max(DUCKDB_MEMORY_FLOOR_MB, memory_mb))
+    if quota := cgroups.cpu_limit():
+        threads = min(threads, max(1, round(quota)))
+    share = int(memory() * DUCKDB_SHARE)
+    return Plan(threads=threads, duckdb_memory_mb=max(DUCKDB_FLOOR, min(DUCKDB_CEILING, share)) // MB)
+
+
+def memory() -> int:
+    """Return how many bytes of memory this process may use."""
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_DATA, resource.RLIMIT_AS)]
+    limits = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    if group := cgroups.memory_limit():
+        limits.append(group)
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *limits])
 
 
 def limit_threads(threads: int) -> None:
@@ -109,8 +102,8 @@ def require(threads: int) -> None:
 
 def _require_threads(count: int) -> None:
     """Refuse where the container's or the user's limit of processes leaves no room for the threads that a run has at most."""
-    most, current = _read("pids.max"), _read("pids.current")
-    room = int(most) - int(current) if most.isdigit() and current.isdigit() else count
+    left = cgroups.processes_left()
+    room = count if left is None else left
     allowed = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     if allowed != resource.RLIM_INFINITY and allowed < MANY_PROCESSES:
         room = min(room, _startable(count))

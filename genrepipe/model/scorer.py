@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Matrix = npt.NDArray[np.float32]
 
-BLOCK = 16_384
+BLOCK = 4096  # of which the layers of a graph stay in the cache
 ROWS_ALIGNED = 16
 VERIFY_SECONDS = 10.0  # for a graph to load and to score its golden rows; the largest that ships takes 0.1 s
 

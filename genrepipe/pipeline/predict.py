@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import polars as pl
 
 from genrepipe.contracts.schemas import RunningProof
 from genrepipe.core import signals
-from genrepipe.core.events import SILENT, Reporter
+from genrepipe.core.events import Stages
 from genrepipe.core.quoting import identifier, literal
 from genrepipe.model import features, predictions
 from genrepipe.pipeline import prepare
@@ -18,48 +18,61 @@ from genrepipe.pipeline.context import ArtistContext
 from genrepipe.warehouse.connection import ROW_GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from genrepipe.core.profile import Profile
     from genrepipe.model.bundle import Bundle
     from genrepipe.model.scorer import Scorer
     from genrepipe.quality.monitors import Monitor
     from genrepipe.warehouse.ledger import Run
     from genrepipe.warehouse.steps import Steps
 
+T = TypeVar("T")
 # Whole row groups, so that each insert is written to disk once; bounds the memory of a run however long the table.
-BATCH = 2 * ROW_GROUP
+BATCH = ROW_GROUP
 # How many cells of a feature matrix are held at a time: a batch of most bundles, a part of one of word vectors.
-CELLS = 25_000_000
+CELLS = 15_000_000
 SHADOW_COLUMNS = ("track_id", "genre", "probability", "runner_up", "margin", "probabilities")
 
 
 def predict(
-    steps: Steps, run: Run, bundle: Bundle, scorer: Scorer, reporter: Reporter = SILENT,
+    steps: Steps, run: Run, bundle: Bundle, scorer: Scorer, stages: Stages | None = None,
     monitors: Sequence[Monitor] = (), *, table: str = "predictions",
 ) -> int:  # fmt: skip
     """Score every accepted track into ``table``, and return how many rows were written.
 
     Makes the relation ``scorable``. Every batch is shown to the monitors.
     """
+    stages = stages or Stages()
+    reporter, profile = stages.reporter, stages.profile
     total = prepare.make_scorable(steps, bundle.duration_ms)
     select = _with_constants(run, bundle, table)
 
     def write(rows: pl.DataFrame) -> int:
-        steps.database.insert(table, rows, select)
+        with profile.step(table) as measured:
+            steps.database.insert(table, rows, select)
+            measured.rows = rows.height
         return rows.height
 
+    def fetch() -> pl.DataFrame | None:
+        with profile.step("fetch") as measured:
+            tracks = next(unread, None)
+            measured.rows = 0 if tracks is None else len(tracks)
+        return tracks
+
     inputs, proof, predicted = bundle.manifest.inputs, RunningProof(), 0
-    context = ArtistContext(steps, proof) if features.CONTEXT in inputs else None
-    unread = prepare.batches(steps, BATCH, keys=features.LABELS in inputs)
-    with ThreadPoolExecutor(1) as warehouse:
+    with profile.step("artist context"):
+        context = ArtistContext(steps, proof) if features.CONTEXT in inputs else None
+    unread = prepare.batches(steps, BATCH, beside=[prepare.ARTIST_KEY] if features.LABELS in inputs else [])
+    with _InTurn() if profile.enabled else ThreadPoolExecutor(1) as warehouse:
         # The connection serves one call at a time. While one batch is scored here, the last one is written there, and
         # then the next one is fetched.
-        scored, coming = None, warehouse.submit(next, unread, None)
+        scored, coming = None, warehouse.submit(fetch)
         while (tracks := coming.result()) is not None:
             signals.check()
             writing = warehouse.submit(write, scored) if scored is not None else None
-            coming = warehouse.submit(next, unread, None)
-            scored = _score(tracks, bundle, scorer, context, monitors, proof)
+            coming = warehouse.submit(fetch)
+            scored = _score(tracks, bundle, scorer, context, monitors, proof, profile)
             predicted += writing.result() if writing else 0
             reporter.progress("tracks predicted", predicted, total)
         signals.check()
@@ -67,6 +80,16 @@ def predict(
         reporter.progress("tracks predicted", predicted, total)
     proof.check()
     return predicted
+
+
+class _InTurn(Executor):
+    """Does at once what is submitted, so that each step can be measured by itself."""
+
+    def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
+        """Call the function; what it raises is raised here."""
+        done: Future[T] = Future()
+        done.set_result(function(*arguments, **named))
+        return done
 
 
 def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
@@ -86,7 +109,7 @@ def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
 
 def _score(
     tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer, context: ArtistContext | None,
-    monitors: Sequence[Monitor], proof: RunningProof,
+    monitors: Sequence[Monitor], proof: RunningProof, profile: Profile,
 ) -> pl.DataFrame:  # fmt: skip
     """Return the predictions of a batch."""
     manifest = bundle.manifest
@@ -98,19 +121,35 @@ def _score(
             if block == features.CONTEXT and context:
                 parts.append(context.part(some, columns))
                 continue
-            pieces = features.BLOCKS[block].pieces(some, bundle.artist_labels)
-            parts += features.parts(pieces, columns)
+            with profile.step(block) as measured:
+                pieces = features.BLOCKS[block].pieces(some, bundle.artist_labels)
+                parts += features.parts(pieces, columns)
+                measured.rows = len(some)
             if features.BLOCKS[block].proved:
-                proof.add("features", block, *(piece.frame for piece in pieces))
+                with profile.step("proof"):
+                    proof.add("features", block, *(piece.frame for piece in pieces))
             if block == features.AUDIO:
                 audio += [piece.frame for piece in pieces]
-        probabilities.append(scorer.probabilities(parts, len(some)))
+        with profile.step("graph") as measured:
+            probabilities.append(scorer.probabilities(parts, len(some)))
+            measured.rows = len(some)
         if context:
             context.release()
-    rows = predictions.assemble(tracks, np.concatenate(probabilities), manifest.labels, manifest.genre_sets)
-    proof.add("predictions", "predictions", rows.select(predictions.PROVED), only=predictions.PROVED)
+    with profile.step("assemble") as measured:
+        rows = predictions.assemble(tracks, np.concatenate(probabilities), manifest.labels, manifest.genre_sets)
+        measured.rows = len(rows)
+    with profile.step("proof"):
+        proof.add("predictions", "predictions", rows.select(predictions.PROVED), only=predictions.PROVED)
+    with profile.step("monitors"):
+        _observe(monitors, tracks, audio, rows)
+    return rows
+
+
+def _observe(
+    monitors: Sequence[Monitor], tracks: pl.DataFrame, audio: Sequence[pl.DataFrame], rows: pl.DataFrame
+) -> None:
+    """Show a batch to the monitors; ``audio`` are its audio features, where the bundle reads them."""
     if monitors:
         whole = pl.concat(audio) if audio else features.build(tracks)[0]
         for monitor in monitors:
             monitor.observe(whole, rows)
-    return rows

@@ -12,19 +12,22 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genrepipe.core import resources, signals
+from genrepipe.core.quoting import identifier
 from genrepipe.ingest import landing, sources
+from genrepipe.model import features
 from genrepipe.pipeline import catalogue
 from genrepipe.warehouse import schema
 from genrepipe.warehouse.steps import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from genrepipe.ingest.landing import Landing
     from genrepipe.ingest.sources import Source
     from genrepipe.warehouse.ledger import Run
 
 LAST_ROW_ID = 2**63 - 1
+ARTIST_KEY = "artist_key_of(artist_name) AS artist_key"
 
 
 @contextmanager
@@ -71,10 +74,11 @@ def make_scorable(steps: Steps, duration_ms: float | None) -> int:
     return int(steps.database.value("SELECT count(*) FROM scorable"))
 
 
-def batches(steps: Steps, rows: int, *, context: bool = False, keys: bool = False) -> Iterator[pl.DataFrame]:
+def batches(steps: Steps, rows: int, *, context: bool = False, beside: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
     """Yield the scorable tracks in source order, ``rows`` at a time.
 
-    With ``context``, beside the aggregates of their artist's visible tracks; with ``keys``, beside the artist's key.
+    With ``context``, beside the aggregates of their artist's visible tracks; ``beside`` are columns of what landed, or SQL
+    expressions of them, that no feature is made of.
     """
     database = steps.database
     added_by = "contextual" if context else "scorable"
@@ -84,9 +88,8 @@ def batches(steps: Steps, rows: int, *, context: bool = False, keys: bool = Fals
         "WHERE position % ? = 0 ORDER BY row_id",
         [rows],
     )
-    columns = "* EXCLUDE (is_empty, broken_rules, received, duration_ms)"
-    if keys:
-        columns += ", artist_key_of(artist_name) AS artist_key"
+    read = ["track_id", "artist_name", "track_name", *(name for name in features.columns() if name != "duration_ms")]
+    columns = ", ".join(["row_id", *map(identifier, read), *beside])
     for bounds in pairwise([*(row_id for (row_id,) in starts), LAST_ROW_ID]):
         within = "WHERE row_id >= ? AND row_id < ?"
         added = database.frame(f"FROM {added_by} {within}", list(bounds))

@@ -143,6 +143,10 @@ class ScoreRequest(Request):
     )
     force: bool = Field(False, description="Score again what is already published from the same input.")
     dry_run: bool = Field(False, description="Do everything but write.")
+    profile: bool = Field(
+        False,
+        description="Show what each step costs and keep it in the ledger; steps run one after the other, so the run takes longer.",
+    )
     metrics_file: Path | None = Field(None, description="Write a Prometheus textfile.")
     lineage_file: Path | None = Field(None, description="Append OpenLineage events to this file.")
     result_file: Path | None = Field(None, description="Write the JSON result there, whatever the end.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from genrepipe.core.results import Result
 
 if TYPE_CHECKING:
+    from genrepipe.core.profile import StepCost
     from genrepipe.ingest.columns import ColumnSummary
     from genrepipe.quality.performance import Measured
     from genrepipe.quality.quarantine import BrokenRule, OpenRows
@@ -36,6 +37,7 @@ class ScoreResult(Result):
     seconds: float
     rows_per_second: int
     stages: dict[str, float]  # seconds of each
+    profile: list[StepCost]  # of a run that was profiled
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genrepipe.core import resources, signals
 from genrepipe.core.events import SILENT, Reporter, Stages
+from genrepipe.core.profile import Profile
 from genrepipe.ingest import sources, stores
 from genrepipe.pipeline.scoring_run import Models, ScoringRun, reported
 from genrepipe.quality import checks
@@ -37,7 +38,7 @@ def score(request: ScoreRequest, reporter: Reporter = SILENT) -> ScoreResult:
 
 
 def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
-    plan, stages = resources.plan(), Stages(reporter)
+    plan, stages = resources.plan(), Stages(reporter, Profile(enabled=request.profile))
     stages.start("bundle")
     checks.check_limits(request.limits)
     recipe = request.reading

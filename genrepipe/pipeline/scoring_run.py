@@ -91,6 +91,7 @@ class ScoringRun:
     ) -> None:  # fmt: skip
         self.request, self.run, self.source, self.models, self.plan = request, run, source, models, plan
         self.reporter, self.stages = reporter, stages or Stages(reporter)
+        self.profile = self.stages.profile
         self.stamps = sources.stamps(source)
         self.where = ", ".join(part.name for part in source.parts)  # the source, as messages name it
         self.monitors = [monitor(models.bundle) for monitor in MONITORS]
@@ -105,7 +106,8 @@ class ScoringRun:
 
     def hash_source(self, database: Database) -> None:
         """Take the source's fingerprint, by which the same input is recognised."""
-        self.fingerprint = landing.fingerprint(database, self.source)
+        with self.profile.step("fingerprint"):
+            self.fingerprint = landing.fingerprint(database, self.source)
 
     def already_published(self, current: Database | None) -> ScoreResult | None:
         """Hash the source, and return the result of the run that published the same input with the same bundle."""
@@ -132,7 +134,7 @@ class ScoringRun:
     def open(self, database: Database, before: Database | None) -> None:
         """Begin on a generation of the warehouse; ``before`` is the one that users see."""
         self.database, self.before = database, before
-        self.steps = Steps(database)
+        self.steps = Steps(database, self.profile)
         self.steps.bind_row("run", **self.run.relation())
 
     def land(self) -> None:
@@ -144,7 +146,8 @@ class ScoringRun:
         prepare.bind_delivery(
             self.steps, landed, self.source, source_sha256=self.fingerprint, known=known, withdrawn=self.withdrawn
         )
-        self.checks = checks.of_contract(self.steps, "source_tracks", self.request.limits)
+        with self.profile.step("checks of the source"):
+            self.checks = checks.of_contract(self.steps, "source_tracks", self.request.limits)
         checks.refuse_rejected(self.steps, counts, self.where, self.request.limits)
         checks.refuse_input(self.checks, self.where)
         signals.check()
@@ -153,7 +156,9 @@ class ScoringRun:
     def _read_source(self) -> Landing:
         self.stages.start("landing")
         self.reporter.note("reading", parts=len(self.source.parts))
-        landed = landing.land(self.steps, self.source)
+        with self.profile.step("landed") as measured:
+            landed = landing.land(self.steps, self.source)
+            measured.rows = landed.counts.received
         self.counts = landed.counts
         if self.stamps != sources.stamps(self.source):
             raise StorageError(
@@ -169,8 +174,12 @@ class ScoringRun:
     def update_catalogue(self) -> None:
         """Put the accepted tracks into the catalogue, keep those that are not, and renew what is known of artists."""
         self.stages.start("catalogue")
-        quarantine.save(self.steps, self.run)
-        prepare.update_catalogue(self.steps)
+        with self.profile.step("quarantine"):
+            quarantine.save(self.steps, self.run)
+        with self.profile.step("tracks"):
+            catalogue.deliver(self.steps)
+        with self.profile.step("artist_profiles"):
+            catalogue.see(self.steps)
 
     def predict(self) -> None:
         """Replace the job's predictions of the run date."""
@@ -180,10 +189,11 @@ class ScoringRun:
         for table in ("predictions", "shadow_predictions"):
             self.database.execute(f"DELETE FROM {table} WHERE {self._replaced()}", [self.run.job, self.run.run_date])
         if self.models.shadow:
-            predict(self.steps, self.run, *self.models.shadow, table="shadow_predictions")
+            predict(self.steps, self.run, *self.models.shadow, self.stages, table="shadow_predictions")
         bundle, scorer = self.models.bundle, self.models.scorer
-        self.predicted = predict(self.steps, self.run, bundle, scorer, self.reporter, self.monitors)
-        self.imputed = prepare.imputed(self.steps)
+        self.predicted = predict(self.steps, self.run, bundle, scorer, self.stages, self.monitors)
+        with self.profile.step("imputed"):
+            self.imputed = prepare.imputed(self.steps)
         self.counts.check_balance(self.predicted)
 
     def _replaced(self) -> str:
@@ -194,7 +204,8 @@ class ScoringRun:
         """Run the monitors and the checks of the predictions; a failed one stops the publish."""
         self.stages.start("checks")
         self._watch()
-        self.checks += checks.of_contract(self.steps, "predictions", self.request.limits)
+        with self.profile.step("checks of the predictions"):
+            self.checks += checks.of_contract(self.steps, "predictions", self.request.limits)
         self._check()
 
     def _watch(self) -> None:
@@ -203,12 +214,14 @@ class ScoringRun:
             if self.run.action == "replay" and not monitor.on_replay:
                 continue
             self.database.execute(f"DELETE FROM {monitor.table} WHERE run_id IN (SELECT run_id FROM earlier_runs)")
-            written = monitor.write(scored)
+            with self.profile.step(monitor.table) as measured:
+                written = measured.rows = monitor.write(scored)
             if monitor.table == "flips":
                 self.flips = written
 
     def _check(self) -> None:
-        self.checks += checks.of_audits(self.steps)
+        with self.profile.step("audits"):
+            self.checks += checks.of_audits(self.steps)
         for result in self.checks:
             if result.status == "warning":
                 self.reporter.warning(result.name, observed=round(result.observed, 4), allowed=result.allowed)
@@ -228,6 +241,8 @@ class ScoringRun:
         for bundle in (self.models.bundle, *([self.models.shadow[0]] if self.models.shadow else [])):
             ledger.save_bundle(self.database, bundle)
         counted = ledger.count_columns(self.counts, self.predicted, self.imputed)
+        if self.profile.enabled:
+            counted["profile"] = json.dumps([cost.to_dict() for cost in self.profile.costs()])
         settled = {"settled_to": self._trim(), "withdrawn": self.withdrawn if self.run.delivery == "snapshot" else None}
         ledger.append(self.database, ledger.line(self.run, "published", **self._origin_columns(), **counted, **settled))
         signals.check()
@@ -298,4 +313,5 @@ class ScoringRun:
             duplicates=self.counts.duplicates, empty=self.counts.empty, filtered=self.counts.filtered, withdrawn=self.withdrawn, imputed=self.imputed, flips=self.flips,
             warnings=[result.name for result in self.checks if result.status == "warning"],
             seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.finish(),
+            profile=self.profile.costs(),
         )  # fmt: skip

@@ -7,10 +7,9 @@ half; Hanley and McNeil 1982). Probabilities are counted in bins of 1/65536, so 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from genrepipe import contracts
 from genrepipe.core.quoting import identifier, literal
@@ -106,6 +105,29 @@ class Performance(Monitor):
         )
 
 
+def _areas(database: Database, predictions: str, parameters: dict[str, Any]) -> Areas:
+    """Return the counts of predictions, which a FROM clause names p, whose label is known."""
+    genres = contracts.genres()
+    listed = ", ".join(map(literal, genres))
+    # Joined once, and numbered: rows that are not committed yet have no position.
+    database.execute(
+        "CREATE OR REPLACE TEMP TABLE labelled AS SELECT row_number() OVER () AS position, label, probabilities FROM ("
+        f"SELECT p.track_id, p.probabilities {predictions}) "
+        f"JOIN (SELECT track_id, (list_position([{listed}], music_genre) - 1)::UTINYINT AS label FROM tracks WHERE music_genre IS NOT NULL) "
+        "USING (track_id)",
+        parameters,
+    )
+    areas, last = Areas(len(genres)), int(database.value("SELECT count(*) FROM labelled"))
+    columns = ", ".join(f"probabilities[{literal(genre)}] AS {identifier(genre)}" for genre in genres)
+    for first in range(1, last + 1, ROWS):
+        rows = database.frame(
+            f"SELECT label, {columns} FROM labelled WHERE position >= ? AND position < ?", [first, first + ROWS]
+        )
+        areas.add(rows["label"].to_numpy(), rows.select(genres).to_numpy())
+    database.execute("DROP TABLE labelled")
+    return areas
+
+
 def measure(database: Database, run: Run, job: str, run_date: date, role: str = "served") -> list[Measured]:
     """Measure a job's predictions of a run date by the labels in the catalogue, and write that into table ``performance``.
 
@@ -119,30 +141,21 @@ def measure(database: Database, run: Run, job: str, run_date: date, role: str = 
     One item for each bundle that predicted labelled tracks of that date; none where no label is known.
     """
     table = ROLES[role]
-    genres = contracts.genres()
-    columns = ", ".join(f"p.probabilities[{literal(g)}] AS {identifier(g)}" for g in genres)
-    # Joined once, and numbered: rows that are not committed yet have no position.
-    database.execute(
-        f"CREATE OR REPLACE TEMP TABLE labelled AS SELECT row_number() OVER () AS position, p.model, p.model_version, "
-        f"t.music_genre, p.probabilities FROM {table} AS p JOIN tracks AS t USING (track_id) "
-        "WHERE p.job = ? AND p.run_date = ? AND t.music_genre IS NOT NULL",
-        [job, run_date],
-    )
-    last = int(database.value("SELECT count(*) FROM labelled"))
-    areas_of: dict[tuple[str, str], Areas] = {}
-    for model, version in database.rows("SELECT DISTINCT model, model_version FROM labelled ORDER BY ALL"):
-        areas = areas_of.setdefault((model, version), Areas(len(genres)))
-        for first in range(1, last + 1, ROWS):
-            rows = database.frame(
-                f"SELECT music_genre, {columns} FROM labelled AS p WHERE position >= ? AND position < ? AND model = ? AND model_version = ?",
-                [first, first + ROWS, model, version],
-            )
-            labels = rows["music_genre"].cast(pl.Enum(genres)).to_physical().to_numpy()
-            areas.add(labels, rows.select(genres).to_numpy())
-    database.execute("DROP TABLE labelled")
+    of_date = f"FROM {table} AS p WHERE p.job = $job AND p.run_date = $day"
+    day = {"job": job, "day": run_date}
+    areas_of = {
+        (str(model), str(version)): _areas(
+            database,
+            f"{of_date} AND p.model = $model AND p.model_version = $version",
+            day | {"model": model, "version": version},
+        )
+        for model, version in database.rows(f"SELECT DISTINCT p.model, p.model_version {of_date} ORDER BY ALL", day)
+    }
     database.execute("DELETE FROM performance WHERE job = ? AND run_date = ? AND role = ?", [job, run_date, role])
     results: list[Measured] = []
     for (model, version), areas in areas_of.items():
+        if not areas.tracks:
+            continue
         result = Measured(
             run_date.isoformat(),
             role,

@@ -26,6 +26,7 @@ from genrepipe import contracts
 from genrepipe.contracts.rules import row_rules
 from genrepipe.core import assets
 from genrepipe.core.errors import ConfigurationError
+from genrepipe.core.profile import Profile
 from genrepipe.core.quoting import identifier, literal
 
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ class Steps:
     Relations are temporary tables and views. Tables of the warehouse need no binding.
     """
 
-    def __init__(self, database: Database) -> None:
-        self.database = database
+    def __init__(self, database: Database, profile: Profile | None = None) -> None:
+        self.database, self._profile = database, profile or Profile()
         self._bound: set[str] = set()
         database.create_macros()
 
@@ -269,7 +270,12 @@ class Steps:
                 msg = f"the relation {name} is not bound, and no step makes it"
                 raise ValueError(msg)
             self.make(*step.reads)
-            self.bind(name, step.sql, kind=step.kind)
+            if step.kind == "view":
+                self.bind(name, step.sql)
+                continue
+            with self._profile.step(name) as measured:
+                self.bind(name, step.sql, kind="table")
+                measured.rows = int(self.database.value(f"SELECT count(*) FROM {name}")) if self._profile.enabled else 0
 
     def make_for(self, sql: str) -> None:
         """Make every relation that a query reads."""

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from genrepipe.core import resources
-from genrepipe.core.errors import StorageError
 from tests.support import DAY, ROOT, run, score, tracks, write_csv
 from tests.torture.torture import content
 
@@ -140,16 +139,6 @@ def test_a_user_who_may_have_few_processes(bench: Path, command: str, allowed: i
     ]  # fmt: skip
     code, said = limited(bench, command, resource.RLIMIT_NPROC, allowed, allowed, *another)
     assert (code, len(said), "ulimit -u" in said[0]) == (74, 1, True), said
-
-
-def test_a_container_that_may_have_few_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pids.max").write_text("40\n")
-    (tmp_path / "pids.current").write_text("20\n")
-    monkeypatch.setattr(resources, "CGROUP", tmp_path)
-    with pytest.raises(StorageError, match="can start 20 threads"):
-        resources.require(2)
-    (tmp_path / "pids.max").write_text("max\n")
-    resources.require(2)
 
 
 def test_a_process_that_is_watched_over_hears_a_signal(bench: Path) -> None:

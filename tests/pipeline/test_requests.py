@@ -115,6 +115,7 @@ def test_every_key_can_come_from_the_environment(key: str) -> None:
         "keep_days": "7",
         "force": "true",
         "dry_run": "true",
+        "profile": "true",
         "delivery": "snapshot",
     }
     name = f"GENREPIPE_{key.upper()}"
@@ -185,7 +186,7 @@ def test_a_flag_without_a_value_is_a_mistake(words: tuple[str, ...]) -> None:
 VALUES: dict[str, Any] = {
     "source": "other.csv", "encoding": "latin-1", "map": {"energy": "Energy"}, "recipe": "kaggle-music-genre", "missing": ["n/k"], "name": "other", "warehouse": "o.duckdb",
     "run_date": "2026-11-19", "model": "all-features", "bundles": "folder", "bundle_key": "k.pem", "shadow": "lda-3d",
-    "limits": {"flipped_percent": 3.0}, "delivery": "snapshot", "keep_days": 7, "force": True, "dry_run": True, "metrics_file": "m.prom",
+    "limits": {"flipped_percent": 3.0}, "delivery": "snapshot", "keep_days": 7, "force": True, "dry_run": True, "profile": True, "metrics_file": "m.prom",
     "lineage_file": "l.json", "result_file": "r.json", "ping_start": "http://a/s", "ping_success": "http://a/o",
     "ping_failure": "http://a/f",
 }  # fmt: skip

@@ -155,6 +155,29 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, sample: Path, existing: bool) 
     assert (warehouse.read_bytes() if warehouse.exists() else None) == before
 
 
+@pytest.mark.parametrize("model", ["artist-context", "known-artist", "all-features"])
+def test_a_profile_names_every_step_and_changes_no_answer(tmp_path: Path, sample: Path, model: str) -> None:
+    plain, profiled = tmp_path / "a.duckdb", tmp_path / "b.duckdb"
+    without = run("score", sample, "--warehouse", plain, "--model", model, "--output", "json")
+    assert without.json["profile"] == []
+    result = run("score", sample, "--warehouse", profiled, "--model", model, "--profile", "--output", "json")
+    steps = {(cost["stage"], cost["step"]): cost for cost in result.json["profile"]}
+    assert {stage for stage, _ in steps} == set(result.json["stages"])
+    for step in ("fetch", "graph", "assemble", "predictions"):
+        assert steps["scoring", step]["rows"] == 3000
+    assert steps["landing", "landed"]["rows"] == result.json["received"]
+    measured = sum(cost["seconds"] for cost in steps.values())
+    assert measured == pytest.approx(sum(result.json["stages"].values()), rel=0.05)
+    (kept,) = ask(profiled, "SELECT profile FROM runs")
+    assert {(cost["stage"], cost["step"]) for cost in json.loads(kept["profile"])} <= set(steps)
+    assert ask(plain, "SELECT profile FROM runs") == [{"profile": None}]
+    answers = "SELECT track_id, genre, probabilities, genre_set FROM predictions ORDER BY track_id"
+    assert ask(plain, answers) == ask(profiled, answers)
+    shown = run("score", sample, "--warehouse", profiled, "--model", model, "--profile", "--force").out
+    assert "CPU s" in shown
+    assert "graph" in shown
+
+
 def test_the_quarantine_keeps_rejected_rows_whole(tmp_path: Path) -> None:
     rows = [*tracks(60), track(61, energy="7", key="H", track_name='odd "one", <b>')]
     source = write_csv(tmp_path / "t.csv", rows)

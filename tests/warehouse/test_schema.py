@@ -146,7 +146,7 @@ def test_a_warehouse_of_layout_4_goes_on(tmp_path: Path, layout_4: Path) -> None
     assert (result["predicted"], result["flips"]) == (33, 31)
     for table in set(tables) - {"bundles", "quarantine"}:
         added = {"predictions": "EXCLUDE (job)", "shadow_predictions": "EXCLUDE (job)"}
-        added |= {"runs": "EXCLUDE (delivery, withdrawn, settled_to, filtered, imputed)"}
+        added |= {"runs": "EXCLUDE (delivery, withdrawn, settled_to, filtered, imputed, profile)"}
         old = ask(layout_4, f"SELECT * {added.get(table, '')} FROM {table} WHERE run_date < '2026-11-22' ORDER BY ALL")
         assert old == [row for row in before[table] if row["run_date"] < "2026-11-22"], table
     assert len(ask(layout_4, "FROM flips WHERE run_date = '2026-11-22' AND genre <> genre_before")) == 31

@@ -35,7 +35,6 @@ def deliver(steps: Steps) -> None:
         "FROM added_rows LEFT JOIN affected_tracks AS affected USING (track_id)"
     )
     choose_current(steps)
-    steps.release("delivery_dates", "affected_tracks")
 
 
 def choose_current(steps: Steps) -> None:
@@ -113,6 +112,7 @@ def settle(steps: Steps, horizon: date) -> None:
     From then on nothing that was delivered for these dates can be taken back.
     """
     database = steps.database
+    steps.release("delivery_dates", "affected_tracks")  # those of the delivery
     _as_of(steps, horizon)
     steps.make("settled_rows", "settled_labels")
     if database.value("SELECT count(*) FROM settled_rows"):

@@ -15,6 +15,7 @@ from genrepipe.core.quoting import identifier, literal
 from genrepipe.model import features, predictions
 from genrepipe.pipeline import prepare
 from genrepipe.pipeline.context import ArtistContext
+from genrepipe.quality.monitors import Batch
 from genrepipe.warehouse.connection import ROW_GROUP
 
 if TYPE_CHECKING:
@@ -150,6 +151,6 @@ def _observe(
 ) -> None:
     """Show a batch to the monitors; ``audio`` are its audio features, where the bundle reads them."""
     if monitors:
-        whole = pl.concat(audio) if audio else features.build(tracks)[0]
+        batch = Batch(pl.concat(audio) if audio else features.build(tracks)[0], rows, tracks["label"])
         for monitor in monitors:
-            monitor.observe(whole, rows)
+            monitor.observe(batch)

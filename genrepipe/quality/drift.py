@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from genrepipe.model.bundle import Bundle
-    from genrepipe.quality.monitors import Scored
+    from genrepipe.quality.monitors import Batch, Scored
     from genrepipe.warehouse.steps import Steps
 
     Shares = npt.NDArray[np.float64]
@@ -85,10 +85,10 @@ class Drift(Monitor):
         super().__init__(bundle)
         self._histogram = Histogram(bundle)
 
-    def observe(self, audio: pl.DataFrame, predictions: pl.DataFrame) -> None:
+    def observe(self, batch: Batch) -> None:
         """Count the features and the genres of a batch."""
-        self._histogram.add(audio)
-        self._histogram.add_genres(predictions["genre"])
+        self._histogram.add(batch.audio)
+        self._histogram.add_genres(batch.predictions["genre"])
 
     def write(self, scored: Scored) -> int:
         """Write a row for each feature and for the genres: against the bundle, and against the mean of recent runs, where there are any."""

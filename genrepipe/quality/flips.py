@@ -76,6 +76,7 @@ def _inputs_before(steps: Steps, flipped: pl.DataFrame, duration_ms: float) -> p
     else:  # the profiles of an older layout may have other columns: they are made anew
         steps.bind("visible_tracks", "FROM tracks")
     steps.bind_row("medians", duration_ms=duration_ms)
+    steps.bind("known_labels", "SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS music_genre LIMIT 0")  # no input
     steps.bind(
         "accepted",
         "SELECT row_number() OVER (ORDER BY track_id) AS row_id, * EXCLUDE (first_run_date, last_run_date), "
@@ -84,7 +85,7 @@ def _inputs_before(steps: Steps, flipped: pl.DataFrame, duration_ms: float) -> p
     )
     steps.make("rescorable")
     inputs = steps.database.frame("FROM rescorable")
-    steps.release("wanted", "visible_tracks", "profiles", "medians", "accepted")
+    steps.release("wanted", "visible_tracks", "profiles", "medians", "known_labels", "accepted")
     return inputs
 
 

@@ -35,6 +35,25 @@ class Scored:
         return self.steps.database
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Tracks of a run as they are scored.
+
+    Attributes
+    ----------
+    audio
+        Their audio features, Float32.
+    predictions
+        Their rows of ``predictions``.
+    labels
+        The position of each known label among the genres, null where none is known.
+    """
+
+    audio: pl.DataFrame
+    predictions: pl.DataFrame
+    labels: pl.Series
+
+
 class Monitor:
     """Watches the batches of one run, and writes what it measured.
 
@@ -58,8 +77,8 @@ class Monitor:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
 
-    def observe(self, audio: pl.DataFrame, predictions: pl.DataFrame) -> None:
-        """Look at one batch: its audio features, Float32, and its rows of ``predictions``."""
+    def observe(self, batch: Batch) -> None:
+        """Look at one batch."""
 
     def write(self, scored: Scored) -> int:
         """Write the run's rows, and return how many they are."""

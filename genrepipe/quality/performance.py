@@ -18,11 +18,13 @@ from genrepipe.quality.monitors import Monitor
 from genrepipe.warehouse.ledger import utc_now
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     import numpy.typing as npt
 
-    from genrepipe.quality.monitors import Scored
+    from genrepipe.model.bundle import Bundle
+    from genrepipe.quality.monitors import Batch, Scored
     from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.ledger import Run
 
@@ -98,11 +100,28 @@ class Performance(Monitor):
     trimmed = False
     on_replay = True
 
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self._areas = Areas(len(contracts.genres()))
+
+    def observe(self, batch: Batch) -> None:
+        """Count the labelled tracks of a batch."""
+        labels, probabilities = batch.labels, batch.predictions["probabilities"]
+        if labels.has_nulls():
+            known = labels.is_not_null()
+            labels, probabilities = labels.filter(known), probabilities.filter(known)
+        if len(labels):
+            self._areas.add(labels.to_numpy(), probabilities.struct.unnest().select(contracts.genres()).to_numpy())
+
     def write(self, scored: Scored) -> int:
-        """Measure the run date."""
-        return sum(
-            len(measure(scored.database, scored.run, scored.run.job, scored.run.run_date, role)) for role in ROLES
-        )
+        """Measure the run date: by what was counted, or by the table where a replay has added to it."""
+        database, run = scored.database, scored.run
+        written = len(measure(database, run, run.job, run.run_date, "shadow"))
+        if run.action == "replay":
+            return written + len(measure(database, run, run.job, run.run_date))
+        manifest = self.bundle.manifest
+        served = {(manifest.name, manifest.version): self._areas}
+        return written + len(_save(database, run, run.job, run.run_date, "served", served))
 
 
 def _areas(database: Database, predictions: str, parameters: dict[str, Any]) -> Areas:
@@ -151,6 +170,13 @@ def measure(database: Database, run: Run, job: str, run_date: date, role: str = 
         )
         for model, version in database.rows(f"SELECT DISTINCT p.model, p.model_version {of_date} ORDER BY ALL", day)
     }
+    return _save(database, run, job, run_date, role, areas_of)
+
+
+def _save(
+    database: Database, run: Run, job: str, run_date: date, role: str, areas_of: Mapping[tuple[str, str], Areas]
+) -> list[Measured]:
+    """Write what was counted of each bundle, in place of what was measured of that date before."""
     database.execute("DELETE FROM performance WHERE job = ? AND run_date = ? AND role = ?", [job, run_date, role])
     results: list[Measured] = []
     for (model, version), areas in areas_of.items():

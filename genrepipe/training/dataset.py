@@ -159,7 +159,9 @@ def load(source: Source) -> Dataset:
         prepare.update_catalogue(steps)
         rows = prepare.make_scorable(steps, duration_ms=None)
         # Sorted, so that the result does not depend on the order of the source.
-        tracks = pl.concat(prepare.batches(steps, 1_000_000, context=True, beside=["music_genre", "obtained_date"])).sort("track_id")
+        tracks = pl.concat(
+            prepare.batches(steps, 1_000_000, context=True, beside=["music_genre", "obtained_date"])
+        ).sort("track_id")
     labels = contracts.genres()
     tracks = tracks.filter(pl.col("music_genre").is_in(labels)).rename({"row_id": "file_row"})
     per_genre = dict(tracks.group_by("music_genre").len().iter_rows())

@@ -74,6 +74,7 @@ PLACEHOLDERS: dict[str, Callable[[], Mapping[str, str]]] = {
         zip(("keeps_contract", "reasons"), row_rules(contracts.load("source_tracks").table), strict=True)
     ),
     "accepted": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
+    "scorable": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
     "same_rows": _same_values,
 }
 
@@ -290,8 +291,9 @@ class Steps:
     def _in_warehouse(self, name: str) -> bool:
         return bool(
             self.database.value(
-                "SELECT count(*) FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = 'main' "
-                "AND table_name = ? AND NOT temporary",
+                "SELECT count(*) FROM (SELECT table_name AS name, database_name, schema_name, temporary FROM duckdb_tables() "
+                "UNION ALL SELECT view_name, database_name, schema_name, temporary FROM duckdb_views()) "
+                "WHERE database_name = current_database() AND schema_name = 'main' AND name = ? AND NOT temporary",
                 [name],
             )
         )

@@ -8,6 +8,8 @@ SELECT
     accepted.track_id,
     held.from_run_date,
     held.to_run_date >= run.run_date AS is_held,
+    held.music_genre,
+    held.known_genre,
     held.is_current AND (held.music_genre IS NULL OR held.music_genre IS NOT DISTINCT FROM held.known_genre) AS stays_current
 FROM accepted
 CROSS JOIN run

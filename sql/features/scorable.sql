@@ -1,14 +1,17 @@
--- What the catalogue adds to each accepted row: the imputed duration and how many of the artist's tracks are visible.
--- reads: accepted, medians, artist_positions
+-- What the catalogue adds to each accepted row: the imputed duration, how many of the artist's tracks are visible, the known label.
+-- reads: accepted, medians, artist_positions, known_labels
 -- makes: scorable (table)
 -- scope: artist
 -- A missing duration is the artist's median, else the bundle's global median. Any other missing audio feature stays NULL: the
--- graph imputes it.
+-- graph imputes it. The label is its position among {genres}; it is no feature, and measures the answers.
 SELECT
     accepted.row_id,
     coalesce(artists.artist_position, 0) AS artist_position,
     coalesce(accepted.duration_ms, artists.duration_ms_median, medians.duration_ms) AS duration_ms,
     coalesce(artists.tracks, 0) AS artist_tracks,
+    list_position(
+        [{genres}], CASE WHEN known_labels.row_id IS NULL THEN accepted.music_genre ELSE known_labels.music_genre END
+    )::UTINYINT - 1 AS label,
     CASE
         WHEN accepted.popularity IS NOT NULL
             AND accepted.acousticness IS NOT NULL
@@ -46,3 +49,4 @@ SELECT
 FROM accepted
 CROSS JOIN medians
 LEFT JOIN artist_positions AS artists USING (artist_key)
+LEFT JOIN known_labels USING (row_id)

@@ -13,7 +13,7 @@ from genrepipe.ingest import sources
 from genrepipe.model import features
 from genrepipe.pipeline import prepare, scoring_run
 from genrepipe.quality import MONITORS
-from genrepipe.quality.monitors import Monitor, Scored
+from genrepipe.quality.monitors import Batch, Monitor, Scored
 from tests.support import DATE, ask, run_of, track, tracks, write_csv
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class LongTitles(Monitor):
         super().__init__(bundle)
         self.counts: list[int] = []
 
-    def observe(self, audio: pl.DataFrame, predictions: pl.DataFrame) -> None:
-        assert len(audio) == len(predictions)
-        self.counts.append(int((predictions["track_name"].str.len_chars() > 20).sum()))
+    def observe(self, batch: Batch) -> None:
+        assert len(batch.audio) == len(batch.predictions) == len(batch.labels)
+        self.counts.append(int((batch.predictions["track_name"].str.len_chars() > 20).sum()))
 
     def write(self, scored: Scored) -> int:
         scored.database.insert_row(

@@ -452,6 +452,7 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             {
                 "accepted": [KNOWN | {"row_id": 1, "artist_key": "ann"}, KNOWN | {"row_id": 2, "tempo": 100.0}, KNOWN | {"row_id": 3, "artist_key": "ann", "duration_ms": 5.0, "tempo": 9.0}, {"row_id": 4, "duration_ms": 5.0}],
                 "medians": [{"duration_ms": 7.0}], "artist_positions": [{"artist_position": 1, "artist_key": "ann", "tracks": 2, "duration_ms_median": 3.0}],
+                "known_labels": [],
             },
             [
                 {"row_id": 1, "artist_position": 1, "duration_ms": 3.0, "artist_tracks": 2, "imputed": ["duration_ms", "tempo"]},
@@ -459,6 +460,30 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
                 {"row_id": 3, "duration_ms": 5.0, "artist_tracks": 2, "imputed": []},
                 {"row_id": 4, "duration_ms": 5.0, "artist_tracks": 0, "imputed": [*list(KNOWN)[:-1], "tempo", "valence"]},
             ],
+        ),
+        (
+            "the label that is known, else the delivered one",
+            {
+                "accepted": [{"row_id": 1, "music_genre": "Anime"}, {"row_id": 2, "music_genre": "Rock"}, {"row_id": 3, "music_genre": "Rock"}, {"row_id": 4}],
+                "medians": [{"duration_ms": 7.0}], "artist_positions": [],
+                "known_labels": [{"row_id": 2, "music_genre": "Alternative"}, {"row_id": 3, "music_genre": None}],
+            },
+            [{"row_id": 1, "label": 1}, {"row_id": 2, "label": 0}, {"row_id": 3, "label": None}, {"row_id": 4, "label": None}],
+        ),
+    ],
+    "known_labels": [
+        (
+            "of the tracks of which another row may be current, and of those that go on with a newer label",
+            {
+                "accepted": [{"row_id": 1, "track_id": "a", "music_genre": "Jazz"}, {"row_id": 2, "track_id": "b"}, {"row_id": 3, "track_id": "c"}, {"row_id": 4, "track_id": "d"}],
+                "affected_tracks": [{"track_id": "a"}, {"track_id": "d"}], "tracks": [{"track_id": "a", "music_genre": "Rap"}, {"track_id": "b", "music_genre": "Rock"}],
+                "same_rows": [
+                    {"row_id": 2, "track_id": "b", "stays_current": True, "known_genre": "Rock"},
+                    {"row_id": 3, "track_id": "c", "stays_current": True, "music_genre": "Rap", "known_genre": "Rap"},
+                    {"row_id": 1, "track_id": "a", "stays_current": True, "known_genre": "Blues"},
+                ],
+            },
+            [{"row_id": 1, "music_genre": "Rap"}, {"row_id": 2, "music_genre": "Rock"}, {"row_id": 4, "music_genre": None}],
         ),
     ],
     "contextual": [

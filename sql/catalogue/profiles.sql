@@ -1,6 +1,6 @@
 -- Aggregates of each artist's visible tracks. No label enters.
 -- reads: visible_tracks
--- makes: profiles (table)
+-- makes: profiles (view)
 -- feeds: artist_profiles
 -- scope: artist
 -- Every mean and variance is over the known values, which the count beside it counts.

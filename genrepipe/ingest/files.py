@@ -6,7 +6,8 @@ import codecs
 import gzip
 import re
 import zlib
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -49,20 +50,43 @@ def check_complete(path: Path, name: str) -> None:
     if not compression(path):
         return
     try:
-        size = 0
-        for chunk in decompressed(path):
-            size += len(chunk)
-            if size > MAX_UNPACKED_BYTES:
-                raise SourceShapeError(
-                    f"{name} decompresses to more than {MAX_UNPACKED_BYTES:,} bytes",
-                    "If it is really a track table, deliver it in several files",
-                )
+        if _unpacked(path).size > MAX_UNPACKED_BYTES:
+            raise SourceShapeError(
+                f"{name} decompresses to more than {MAX_UNPACKED_BYTES:,} bytes",
+                "If it is really a track table, deliver it in several files",
+            )
     except (EOFError, ValueError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
         raise StorageError(
             f"{name} cannot be read to its end: {error}", "It may be cut short or still be written: deliver it again"
         ) from error
     except OSError as error:
         raise StorageError(f"{name} cannot be read: {error.strerror}", "Check its permissions and the disk") from error
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What is in a compressed file: bytes, the last of them, and records, as ``count_records`` counts them with quotes."""
+
+    size: int
+    last: bytes
+    records: int
+
+
+def _unpacked(path: Path) -> Unpacked:
+    """Decompress a file to its end, once; one that is too large, as far as that shows."""
+    status = path.stat()
+    return _unpacked_of(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _unpacked_of(path: Path, *_: int) -> Unpacked:
+    size, last, counter = 0, b"", _RecordCounter('"')
+    for chunk in _without_mark(path):
+        size, last = size + len(chunk), chunk[-1:] or last
+        if size > MAX_UNPACKED_BYTES:
+            break
+        counter.add(chunk)
+    return Unpacked(size, last, counter.records())
 
 
 def decompressed(path: Path) -> Iterator[bytes]:
@@ -175,12 +199,9 @@ def has_padding(path: Path, marks: bytes) -> bool:
         with path.open("rb") as file:
             file.seek(-min(1, path.stat().st_size), 2)
             return file.read() in [bytes([mark]) for mark in marks]
-    last = b""
-    for chunk in decompressed(path):
-        last = chunk[-1:] or last
     with path.open("rb") as file:
         file.seek(-min(GZIP_TRAILER + 1, path.stat().st_size), 2)
-        return last in [bytes([mark]) for mark in marks] or not file.read().strip(b"\0")
+        return _unpacked(path).last in [bytes([mark]) for mark in marks] or not file.read().strip(b"\0")
 
 
 def count_records(path: Path, quote: str) -> int:
@@ -188,23 +209,42 @@ def count_records(path: Path, quote: str) -> int:
 
     A line break counts where the quotes before it are even in number, as RFC 4180 has them.
     """
-    records, odd, begun = 0, 0, b""  # ``begun`` has the first bytes of the line that a chunk ends in
+    if compression(path) and quote == '"':
+        return _unpacked(path).records
+    counter = _RecordCounter(quote)
     for chunk in _without_mark(path):
+        counter.add(chunk)
+    return counter.records()
+
+
+class _RecordCounter:
+    """Counts the records of a file, chunk by chunk."""
+
+    def __init__(self, quote: str) -> None:
+        self._quote = quote
+        self._records = self._odd = 0
+        self._begun = b""  # the first bytes of the line that the last chunk ends in
+
+    def add(self, chunk: bytes) -> None:
+        """Count the lines that end in a chunk."""
         data = np.frombuffer(chunk, dtype=np.uint8)
         ends = np.flatnonzero(data == LINE_FEED)
-        if quote:
-            quotes = np.flatnonzero(data == ord(quote))
-            ends = ends[(np.searchsorted(quotes, ends) + odd) % 2 == 0]
-            odd = (odd + len(quotes)) % 2
+        if self._quote:
+            quotes = np.flatnonzero(data == ord(self._quote))
+            ends = ends[(np.searchsorted(quotes, ends) + self._odd) % 2 == 0]
+            self._odd = (self._odd + len(quotes)) % 2
         if not len(ends):
-            begun = (begun + chunk[:2])[:2]
-            continue
+            self._begun = (self._begun + chunk[:2])[:2]
+            return
         starts, lengths = ends[:-1] + 1, np.diff(ends) - 1
         blank = int(((lengths == 0) | ((lengths == 1) & (data[starts] == RETURN))).sum())
-        blank += begun + chunk[: ends[0]][:2] in {b"", b"\r"}
-        records += len(ends) - blank
-        begun = chunk[ends[-1] + 1 :][:2]
-    return records + (begun not in {b"", b"\r"})
+        blank += self._begun + chunk[: ends[0]][:2] in {b"", b"\r"}
+        self._records += len(ends) - blank
+        self._begun = chunk[ends[-1] + 1 :][:2]
+
+    def records(self) -> int:
+        """Return how many there were, with the one that no line end ends."""
+        return self._records + (self._begun not in {b"", b"\r"})
 
 
 def ends_in_line_end(path: Path) -> bool:

@@ -8,6 +8,7 @@ from genrepipe.core import resources, signals
 from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.core.profile import Profile
 from genrepipe.ingest import sources, stores
+from genrepipe.pipeline import needs
 from genrepipe.pipeline.scoring_run import Models, ScoringRun, reported
 from genrepipe.quality import checks
 from genrepipe.warehouse import ledger
@@ -57,6 +58,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
             if known := scoring.already_published(session.current):
                 return known
             session.record_failure = scoring.record_failure
+            needs.tell(source, request.warehouse, plan, reporter)
             scoring.open(session.begin(), session.current)
             scoring.land()
             with session.publishing():

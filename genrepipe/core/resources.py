@@ -16,7 +16,7 @@ from genrepipe.core.errors import MORE_FILES, MORE_MEMORY, MORE_THREADS, Configu
 MB = 1 << 20  # bytes
 DUCKDB_SHARE = 0.3  # of the memory there is: two million rows were scored and re-explained in a container of 1 GB
 # DuckDB spills what does not fit: with more, a run of two million rows would take no less time, and more memory.
-DUCKDB_CEILING = 640 * MB
+DUCKDB_CEILING = 512 * MB
 DUCKDB_FLOOR = 128 * MB
 
 # What the smallest run needs, and what it needs more for each thread of the plan, measured with some to spare. Below that

@@ -59,6 +59,16 @@ def test_the_extremes_fail_exactly_where_a_row_does(batches: list[list[list[floa
         assert not any(failing)
 
 
+def test_the_message_names_the_column_that_fails() -> None:
+    row = [5000.0 if name == "duration_ms" else 120.0 if name == "tempo" else 0.5 for name in AUDIO]
+    good = pl.DataFrame([row], schema=dict.fromkeys(AUDIO, pl.Float32), orient="row")
+    proof = schemas.RunningProof()
+    proof.add("features", "audio_features", good, only=tuple(AUDIO))
+    proof.add("features", "audio_features", good.with_columns(valence=pl.lit(1.5, pl.Float32)))
+    with pytest.raises(OutputBroken, match=r"valence less_than_or_equal_to\(1.0\)"):
+        proof.check()
+
+
 @pytest.mark.parametrize("row", [[0.5, 0.6], [0.5, 0.49], [float("nan"), 0.5]])
 def test_what_does_not_sum_to_one_is_no_distribution(row: list[float]) -> None:
     good = np.array([[0.25, 0.75], [0.5, 0.50005]], np.float32)

@@ -5,9 +5,16 @@
 -- scope: track
 -- A replay adds to the delivery of its date, and so does a delivery of a date that keep_days has settled: they replace the
 -- tracks that they have.
-SELECT held.*
-FROM track_history AS held
-SEMI JOIN run ON held.job = run.job AND run.run_date BETWEEN held.from_run_date AND held.to_run_date
-CROSS JOIN delivery_dates
-ANTI JOIN (FROM same_rows WHERE is_held) AS same USING (track_id, from_run_date)
-WHERE delivery_dates.takes_back OR held.track_id IN (SELECT track_id FROM accepted)
+WITH held AS (
+    SELECT held.*
+    FROM track_history AS held
+    SEMI JOIN run ON held.job = run.job AND run.run_date BETWEEN held.from_run_date AND held.to_run_date
+    ANTI JOIN (FROM same_rows WHERE is_held) AS same USING (track_id, from_run_date)
+)
+
+FROM held
+WHERE (SELECT takes_back FROM delivery_dates)
+UNION ALL
+FROM held
+SEMI JOIN accepted USING (track_id)
+WHERE NOT (SELECT takes_back FROM delivery_dates)

@@ -61,11 +61,9 @@ ACCUMULATED = {"landed": "judged"}
 KEPT_BY_US = {"job", "track_id", "from_run_date", "to_run_date", "since", "is_current", "first_run_date", "known_genre"}
 
 
-def _same_values() -> dict[str, str]:
-    columns = (
-        identifier(name) for name in contracts.load("tracks").named("track_history").columns if name not in KEPT_BY_US
-    )
-    return {"same_values": " AND ".join(f"held.{name} IS NOT DISTINCT FROM accepted.{name}" for name in columns)}
+def _delivered_values() -> dict[str, str]:
+    columns = contracts.load("tracks").named("track_history").columns
+    return {"values": ", ".join(identifier(name) for name in columns if name not in KEPT_BY_US)}
 
 
 # Values of the placeholders in a step's SQL.
@@ -75,7 +73,7 @@ PLACEHOLDERS: dict[str, Callable[[], Mapping[str, str]]] = {
     ),
     "accepted": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
     "scorable": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
-    "same_rows": _same_values,
+    "same_rows": _delivered_values,
 }
 
 

@@ -2,16 +2,25 @@
 -- reads: predictions, accepted, runs, recent_dates, run
 -- makes: earlier_predictions (table)
 -- scope: track
+WITH newest AS (
+    SELECT
+        track_id,
+        max(run_date) AS run_date
+    FROM predictions
+    SEMI JOIN run USING (job)
+    SEMI JOIN recent_dates USING (run_date)
+    GROUP BY track_id
+)
+
 SELECT
-    track_id,
-    max(predictions.run_date) AS date_before,
-    max_by(genre, predictions.run_date) AS genre_before,
-    max_by(probability, predictions.run_date) AS probability_before,
-    max_by(predictions.model || ' ' || predictions.model_version, predictions.run_date) AS model_before,
-    max_by(runs.model_sha256, predictions.run_date) AS model_sha256_before
+    predictions.track_id,
+    predictions.run_date AS date_before,
+    predictions.genre AS genre_before,
+    predictions.probability AS probability_before,
+    predictions.model || ' ' || predictions.model_version AS model_before,
+    runs.model_sha256 AS model_sha256_before
 FROM predictions
-SEMI JOIN accepted USING (track_id)
 SEMI JOIN run USING (job)
-SEMI JOIN recent_dates USING (run_date)
+INNER JOIN newest USING (track_id, run_date)
+SEMI JOIN accepted USING (track_id)
 LEFT JOIN runs USING (run_id)
-GROUP BY track_id

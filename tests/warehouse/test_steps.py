@@ -246,6 +246,21 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             },
             [{"row_id": 1, "from_run_date": YESTERDAY, "is_held": False}, {"row_id": 2, "from_run_date": YESTERDAY, "is_held": True}],
         ),
+        (
+            "every value counts, and where it stands; zeros are alike",
+            {
+                "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY}],
+                "accepted": [
+                    {"row_id": 1, "track_id": "a", "energy": 0.5, "valence": 0.25}, {"row_id": 2, "track_id": "b", "energy": -0.0},
+                    {"row_id": 3, "track_id": "c", "artist_name": "Ann"}, {"row_id": 4, "track_id": "d", "music_genre": "Jazz"},
+                ],
+                "track_history": [
+                    held("a", YESTERDAY, YESTERDAY, energy=0.25, valence=0.5), held("b", YESTERDAY, YESTERDAY, energy=0.0),
+                    held("c", YESTERDAY, YESTERDAY, track_name="Ann"), held("d", YESTERDAY, YESTERDAY),
+                ],
+            },
+            [{"row_id": 2}],
+        ),
     ],
     "continued_rows": [
         ("not where this date is held", {"same_rows": [{"row_id": 1, "is_held": False}, {"row_id": 2, "is_held": False}, {"row_id": 2, "is_held": True}]}, [{"row_id": 1}]),

@@ -222,6 +222,22 @@ def test_nothing_is_lost_whatever_comes(steps: Steps, tmp_path: Path, changes: l
     assert counts.received == len(rows) == counts.accepted + counts.quarantined + counts.duplicates + counts.empty
 
 
+NAMES = st.text(st.sampled_from("aZ0'[],;-~? \t\n\x7f\x85\u200b\ufeff\u00e9\u0301\ufb01"), max_size=8)
+MARKED = st.sampled_from(["nan", " NA ", "empty_field", "['A', \"B\"]", "['nan']", "a  b", " a", "a "])
+
+
+@settings(max_examples=60, **ANY)  # type: ignore[arg-type]
+@given(st.lists(NAMES | st.text(max_size=12) | MARKED, min_size=1, max_size=40))
+def test_a_plain_name_is_what_tidying_would_make_of_it(steps: Steps, names: list[str]) -> None:
+    """What tells plain names apart may only spare work."""
+    frame = pl.DataFrame({"name": [name.replace("\0", "") for name in names]})
+    rows = steps.database._connection.from_arrow(frame).query(
+        "given", "SELECT name, title_of(name), CASE WHEN NOT is_missing(name) THEN tidy(shown(name)) END FROM given"
+    )
+    for name, title, slowly in rows.fetchall():
+        assert title == slowly, repr(name)
+
+
 @pytest.mark.parametrize(("one", "other"), [("Beyoncé", "BEYONCÉ"), ("Die STRASSE", "die straße"), ("ΣΑΣ", "σας")])
 def test_artists_are_joined_without_regard_to_case(steps: Steps, tmp_path: Path, one: str, other: str) -> None:
     assert [

@@ -64,7 +64,7 @@ def predict(
     inputs, proof, predicted = bundle.manifest.inputs, RunningProof(), 0
     with profile.step("artist context"):
         context = ArtistContext(steps, proof) if features.CONTEXT in inputs else None
-    unread = prepare.batches(steps, BATCH, beside=[prepare.ARTIST_KEY] if features.LABELS in inputs else [])
+    unread = prepare.batches(steps, BATCH, beside=["artist_key"] if features.LABELS in inputs else [])
     with _InTurn() if profile.enabled else ThreadPoolExecutor(1) as warehouse:
         # The connection serves one call at a time. While one batch is scored here, the last one is written there, and
         # then the next one is fetched.

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.ledger import Run
 
 LAST_ROW_ID = 2**63 - 1
-ARTIST_KEY = "artist_key_of(artist_name) AS artist_key"
 
 
 @contextmanager
@@ -77,8 +76,8 @@ def make_scorable(steps: Steps, duration_ms: float | None) -> int:
 def batches(steps: Steps, rows: int, *, context: bool = False, beside: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
     """Yield the scorable tracks in source order, ``rows`` at a time.
 
-    With ``context``, beside the aggregates of their artist's visible tracks; ``beside`` are columns of what landed, or SQL
-    expressions of them, that no feature is made of.
+    With ``context``, beside the aggregates of their artist's visible tracks; ``beside`` are columns of what
+    landed that no feature is made of.
     """
     database = steps.database
     added_by = "contextual" if context else "scorable"

@@ -5,8 +5,7 @@
 -- {genres} are those of contracts/predictions.odcs.yaml.
 SELECT
     landed.* EXCLUDE (is_empty, broken_rules, received)
-    REPLACE (CASE WHEN music_genre IN ({genres}) THEN music_genre END AS music_genre),
-    artist_key_of(artist_name) AS artist_key
+    REPLACE (CASE WHEN music_genre IN ({genres}) THEN music_genre END AS music_genre)
 FROM landed
 ANTI JOIN superseded USING (row_id)
 WHERE NOT is_empty AND broken_rules IS NULL

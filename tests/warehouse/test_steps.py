@@ -193,6 +193,11 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             [{"track_id": "1", "broken_rules": None, "received": None}, {"track_id": "2", "broken_rules": ["energy.maximum: must be at most 1"]}],
         ),
         ("an empty row breaks no rule", {"received": [{"track_name": " "}]}, [{"is_empty": True, "broken_rules": None}]),
+        (
+            "a row has its artist's key",
+            {"received": [{"artist_name": "BEYONCÉ"}, {"artist_name": "Straße feat. Ann"}, {"artist_name": "nan"}]},
+            [{"artist_key": "beyoncé"}, {"artist_key": "strasse"}, {"artist_key": None}],
+        ),
     ],
     "superseded": [
         (
@@ -206,9 +211,9 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
     ],
     "accepted": [
         (
-            "one row a track, with the artist's key",
-            {"landed": [landed(1, artist_name="BEYONCÉ"), landed(2, artist_name="Beyoncé"), landed(3, "b", broken_rules=["x"]), landed(4, "c", artist_name="Straße")]},
-            [{"row_id": 2, "track_id": "a", "artist_key": "beyoncé"}, {"row_id": 4, "track_id": "c", "artist_key": "strasse"}],
+            "one row a track that keeps the contract; a label of no genre is none",
+            {"landed": [landed(1, energy=0.5), landed(2, music_genre="Jazz"), landed(3, "b", broken_rules=["x"]), landed(4, "c", music_genre="Polka")]},
+            [{"row_id": 2, "track_id": "a", "music_genre": "Jazz"}, {"row_id": 4, "track_id": "c", "music_genre": None}],
         ),
     ],
     "quarantined": [

@@ -67,7 +67,7 @@ def test_the_limit_of_cpus(groups: Path, own: str, files: dict[str, str], limit:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "share"), [(300 * MB, 128), (1000 * MB, 300), (2000 * MB, 600), (64_000 * MB, None)]
+    ("allowed", "share"), [(300 * MB, 128), (1000 * MB, 300), (1600 * MB, 480), (2000 * MB, 512), (64_000 * MB, None)]
 )
 def test_duckdb_has_its_share_of_the_memory(groups: Path, allowed: int, share: int | None) -> None:
     write(groups, V2, {"memory.max": f"{allowed}"})

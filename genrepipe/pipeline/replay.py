@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from genrepipe.quality.quarantine import BrokenRule
+    from genrepipe.warehouse.connection import Database
 
 
 def replay(
@@ -47,7 +48,8 @@ def replay(
     with tempfile.TemporaryDirectory() as scratch, signals.deferred():
         corrected = Path(scratch) / "corrected.csv"
         ids = quarantine.corrected(exported, corrected)
-        job, model = _job_and_bundle(warehouse, day, ids, exported, folder)
+        with schema.open_reading(warehouse, resources.plan()) as database:
+            job, model = _job_and_bundle(database, day, ids, exported, folder)
         request = ScoreRequest(
             name=job,
             source=(str(corrected),),
@@ -58,7 +60,7 @@ def replay(
         )
         with reported(request, run_id, reporter):
             run = Run(job, day, "replay", run_id)
-            result, reasons = _replay(request, run, exported, reporter)
+            result, reasons = _replay(request, run, exported, ids, reporter)
     with schema.open_reading(warehouse, resources.plan()) as database:
         resolved = database.value("SELECT count(*) FROM quarantine WHERE resolved_by = ?", [result.run_id])
         still_open = database.value(
@@ -70,7 +72,7 @@ def replay(
 
 
 def _replay(
-    request: ScoreRequest, run: Run, exported: Path, reporter: Reporter
+    request: ScoreRequest, run: Run, exported: Path, ids: set[str], reporter: Reporter
 ) -> tuple[ScoreResult, list[BrokenRule]]:
     plan, stages = resources.plan(), Stages(reporter)
     stages.start("bundle")
@@ -79,6 +81,10 @@ def _replay(
         named = with_changes(copy, parts=tuple(with_changes(part, name=str(exported)) for part in copy.parts))
         scoring = Replay(request, run, named, models, plan, reporter, stages)
         with write_session(request.warehouse, run, plan, stages) as session:
+            # Another command may have come between, and taken the date back or scored it again.
+            found = _job_and_bundle(session.require_current(), run.run_date, ids, exported, request.bundles)
+            if found != (run.job, request.model):
+                raise UsageError(f"{run.run_date} was scored again meanwhile", "Run it again")
             if known := scoring.already_published(session.current):
                 return known, []
             session.record_failure = scoring.record_failure
@@ -122,15 +128,16 @@ class Replay(ScoringRun):
         return f"{super()._replaced()} AND track_id IN (SELECT track_id FROM accepted)"
 
 
-def _job_and_bundle(warehouse: Path, day: date, ids: set[str], exported: Path, folder: Path | None) -> tuple[str, str]:
+def _job_and_bundle(
+    database: Database, day: date, ids: set[str], exported: Path, folder: Path | None
+) -> tuple[str, str]:
     """Return the job whose rows an export holds, and the folder of the bundle that scored the date."""
-    with schema.open_reading(warehouse, resources.plan()) as database:
-        job = quarantine.job_of(database, day, ids, exported)
-        rows = database.rows(
-            "SELECT model_sha256, bundles.folder, runs.model FROM runs LEFT JOIN bundles USING (model_sha256) "
-            "WHERE run_date = ? AND job = ? AND status = 'published' AND action = 'score' ORDER BY finished_at DESC LIMIT 1",
-            [day, job],
-        )
+    job = quarantine.job_of(database, day, ids, exported)
+    rows = database.rows(
+        "SELECT model_sha256, bundles.folder, runs.model FROM runs LEFT JOIN bundles USING (model_sha256) "
+        "WHERE run_date = ? AND job = ? AND status = 'published' AND action = 'score' ORDER BY finished_at DESC LIMIT 1",
+        [day, job],
+    )
     if not rows:
         raise UsageError(
             f"{day} has no published run of job {job}", "Run the whole date again with the corrected source"

@@ -11,8 +11,10 @@ import pytest
 from tests.support import (
     DAY,
     ask,
+    go_on,
     refuse,
     run,
+    run_until,
     score,
     track,
     tracks,
@@ -55,6 +57,31 @@ def test_rejected_rows_come_back(tmp_path: Path) -> None:
     assert resolved == [{"resolved_by": replayed.json["run_id"], "n": 1}, {"resolved_by": None, "n": 1}]
     again = run("score", tmp_path / "t.csv", "--warehouse", warehouse, "--run-date", DAY, "--output", "json")
     assert (again.json["status"], again.json["run_id"]) == ("already published", first["run_id"])
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "said"),
+    [
+        (["retract"], "are not in the quarantine"),
+        (["score", "--force", "--model", "all-features"], "was scored again meanwhile"),
+    ],
+)  # fmt: skip
+def test_a_date_that_changes_before_a_replay_has_the_lock(
+    tmp_path: Path, warehouse: Path, meanwhile: list[str], said: str
+) -> None:
+    fixes, args = tmp_path / "fixes.csv", ("--run-date", DAY, "--warehouse", warehouse)
+    source = write_csv(tmp_path / "t.csv", [*tracks(60), track(61, energy="7")])
+    score(source, warehouse)
+    assert run("quarantine", "export", *args, "--out", fixes).code == 0
+    fixes.write_text(fixes.read_text().replace(",7,", ",0.7,"))
+    with run_until("bundle", "quarantine", "replay", fixes, *args) as process:
+        command, *options = meanwhile
+        sources = [source] if command == "score" else []
+        assert run(command, *sources, *options, *args).code == 0
+        before = ask(warehouse, "FROM predictions ORDER BY track_id")
+        code, err = go_on(process)
+    assert (code, said in err) == (64, True), err
+    assert ask(warehouse, "FROM predictions ORDER BY track_id") == before
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t"])

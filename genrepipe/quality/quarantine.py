@@ -34,7 +34,7 @@ DELIMITERS = ",;\t"
 _SIGN = r"[\s\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]"
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 FORMULA = re.compile(rf"(?!{_NUMBER}\Z)(?:{_SIGN}|[\t\r\n])")
-NEUTRAL = re.compile(rf"'(?=(?!{_NUMBER}\Z)(?:{_SIGN}|[\t\r\n]))")
+NEUTRAL = re.compile(rf"\A'(?=(?!{_NUMBER}\Z)(?:{_SIGN}|[\t\r\n]))")
 
 
 @dataclass(frozen=True)

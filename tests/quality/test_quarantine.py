@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genrepipe.quality.quarantine import NEUTRAL, neutral
@@ -26,6 +26,7 @@ def test_what_is_a_number_or_a_name_stays(cell: object) -> None:
 
 
 @given(st.text())
+@example("0'@")  # a quote that stands before a sign further on is not ours
 def test_a_cell_comes_back_as_it_was(cell: str) -> None:
     """But for one that begins with a quote before a formula itself."""
     if neutral(cell) != cell or not NEUTRAL.match(cell):

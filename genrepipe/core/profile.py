@@ -62,7 +62,7 @@ class Profile:
 
     def _end(self, name: str, before: list[float], rows: int) -> None:
         whole = [now - then for now, then in zip(_used(), before, strict=True)]
-        own = [all_ - inner for all_, inner in zip(whole, self._within.pop(), strict=True)]
+        own = [used - within for used, within in zip(whole, self._within.pop(), strict=True)]
         if self._within:
             self._within[-1] = [a + b for a, b in zip(self._within[-1], whole, strict=True)]
         cost = self._costs.setdefault((self._stage, name), [0.0] * (len(own) + 1))

@@ -57,8 +57,10 @@ def update_catalogue(steps: Steps) -> None:
     The relation ``profiles`` is what was known of artists on the run date; for an older date that is less than the
     catalogue knows now.
     """
-    catalogue.deliver(steps)
-    catalogue.see(steps)
+    with steps.profile.step("tracks"):
+        catalogue.deliver(steps)
+    with steps.profile.step("artist_profiles"):
+        catalogue.see(steps)
 
 
 def make_scorable(steps: Steps, duration_ms: float | None) -> int:

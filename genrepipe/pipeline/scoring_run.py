@@ -176,10 +176,7 @@ class ScoringRun:
         self.stages.start("catalogue")
         with self.profile.step("quarantine"):
             quarantine.save(self.steps, self.run)
-        with self.profile.step("tracks"):
-            catalogue.deliver(self.steps)
-        with self.profile.step("artist_profiles"):
-            catalogue.see(self.steps)
+        prepare.update_catalogue(self.steps)
 
     def predict(self) -> None:
         """Replace the job's predictions of the run date."""

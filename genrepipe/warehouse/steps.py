@@ -183,7 +183,7 @@ class Steps:
     """
 
     def __init__(self, database: Database, profile: Profile | None = None) -> None:
-        self.database, self._profile = database, profile or Profile()
+        self.database, self.profile = database, profile or Profile()
         self._bound: set[str] = set()
         database.create_macros()
 
@@ -272,9 +272,9 @@ class Steps:
             if step.kind == "view":
                 self.bind(name, step.sql)
                 continue
-            with self._profile.step(name) as measured:
+            with self.profile.step(name) as measured:
                 self.bind(name, step.sql, kind="table")
-                measured.rows = int(self.database.value(f"SELECT count(*) FROM {name}")) if self._profile.enabled else 0
+                measured.rows = int(self.database.value(f"SELECT count(*) FROM {name}")) if self.profile.enabled else 0
 
     def make_for(self, sql: str) -> None:
         """Make every relation that a query reads."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from genrepipe.model.bundle import GenreSets
 
-CARRIED = ("track_id", "artist_name", "track_name", "imputed", "artist_tracks")
+CARRIED = ("track_id", "artist_name", "track_name", "imputed", "artist_tracks", "profile_version")
 # What pandera proves of a batch: the values that were computed here. The others come from tables with contracts of
 # their own, or are the same in every row.
 PROVED = ("genre", "probability", "runner_up", "runner_up_probability", "margin")

@@ -62,18 +62,33 @@ def _as_of(steps: Steps, day: date) -> None:
 
 
 def see(steps: Steps) -> None:
-    """Bind ``profiles`` to what is known of artists on the run date, and renew table ``artist_profiles``."""
+    """Renew table ``artist_profiles``, and bind ``profiles`` to what is known of artists on the run date."""
     database = steps.database
-    with steps.bound("visible_tracks", "FROM tracks"):
-        steps.make("profiles")
-        database.execute("DELETE FROM artist_profiles")
-        database.execute("INSERT INTO artist_profiles BY NAME FROM profiles")
+    steps.make("touched_artists")
+    renew_profiles(steps)
     if database.value("SELECT count(*) FROM track_history CROSS JOIN run WHERE to_run_date > run.run_date"):
         run_date = database.value("SELECT run_date FROM run")
         _as_of(steps, run_date)
         steps.make("profiles")
     else:
         steps.bind("profiles", "FROM artist_profiles")
+
+
+def renew_profiles(steps: Steps) -> None:
+    """Make the rows of table ``artist_profiles`` anew of the relation ``touched_artists``."""
+    database = steps.database
+    some = (
+        "SEMI JOIN touched_artists USING (artist_key)" if database.value("SELECT count(*) FROM artist_profiles") else ""
+    )
+    with steps.bound("visible_tracks", f"FROM track_history {some} WHERE is_current"):
+        steps.make("renewed_profiles")
+        database.execute(
+            "DELETE FROM artist_profiles WHERE artist_key IN (FROM touched_artists) "
+            "AND artist_key NOT IN (SELECT artist_key FROM renewed_profiles WHERE is_as_before)"
+        )
+        database.execute(
+            "INSERT INTO artist_profiles BY NAME SELECT * EXCLUDE (is_as_before) FROM renewed_profiles WHERE NOT is_as_before"
+        )
 
 
 def withdrawn(steps: Steps) -> tuple[int, int]:
@@ -134,4 +149,12 @@ def settle(steps: Steps, horizon: date) -> None:
     steps.bind("affected_tracks", "SELECT DISTINCT track_id FROM settled_rows", kind="table")
     steps.release("as_of")
     choose_current(steps)
-    steps.release("affected_tracks")
+    steps.release("profiles", "touched_artists")
+    steps.bind(
+        "touched_artists",
+        "SELECT artist_key FROM settled_rows WHERE artist_key IS NOT NULL UNION "
+        "SELECT artist_key FROM track_history SEMI JOIN affected_tracks USING (track_id) WHERE artist_key IS NOT NULL",
+        kind="table",
+    )
+    renew_profiles(steps)
+    steps.release("affected_tracks", "settled_rows")

@@ -67,7 +67,9 @@ def take_labels(
             with session.publishing():
                 catalogue.label(steps)
                 predicted = database.rows(
-                    "SELECT DISTINCT run_date, job FROM predictions SEMI JOIN new_labels USING (track_id) ORDER BY ALL"
+                    "SELECT DISTINCT runs.run_date, job FROM (SELECT DISTINCT job, from_run_date, to_run_date FROM prediction_history "
+                    "SEMI JOIN new_labels USING (track_id)) JOIN runs USING (job) WHERE status = 'published' AND action = 'score' "
+                    "AND runs.run_date BETWEEN from_run_date AND to_run_date ORDER BY ALL"
                 )
                 measured = [
                     each

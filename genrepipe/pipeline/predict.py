@@ -11,7 +11,7 @@ import polars as pl
 from genrepipe.contracts.schemas import RunningProof
 from genrepipe.core import signals
 from genrepipe.core.events import Stages
-from genrepipe.core.quoting import identifier, literal
+from genrepipe.core.quoting import literal
 from genrepipe.model import features, predictions
 from genrepipe.pipeline import prepare
 from genrepipe.pipeline.context import ArtistContext
@@ -38,15 +38,15 @@ SHADOW_COLUMNS = ("track_id", "genre", "probability", "runner_up", "margin", "pr
 
 def predict(
     steps: Steps, run: Run, bundle: Bundle, scorer: Scorer, stages: Stages | None = None,
-    monitors: Sequence[Monitor] = (), *, table: str = "predictions",
+    monitors: Sequence[Monitor] = (), *, table: str = "prediction_history", of: str = "scored",
 ) -> int:  # fmt: skip
-    """Score every accepted track into ``table``, and return how many rows were written.
+    """Score the tracks of a relation, ``scored`` or ``scorable``, into ``table``, and return how many rows were written.
 
-    Makes the relation ``scorable``. Every batch is shown to the monitors.
+    Every batch is shown to the monitors.
     """
     stages = stages or Stages()
     reporter, profile = stages.reporter, stages.profile
-    total = prepare.make_scorable(steps, bundle.duration_ms)
+    total = prepare.count(steps, of)
     select = _with_constants(run, bundle, table)
 
     def write(rows: pl.DataFrame) -> int:
@@ -64,7 +64,7 @@ def predict(
     inputs, proof, predicted = bundle.manifest.inputs, RunningProof(), 0
     with profile.step("artist context"):
         context = ArtistContext(steps, proof) if features.CONTEXT in inputs else None
-    unread = prepare.batches(steps, BATCH, beside=["artist_key"] if features.LABELS in inputs else [])
+    unread = prepare.batches(steps, BATCH, of=of, beside=["artist_key"] if features.LABELS in inputs else [])
     with _InTurn() if profile.enabled else ThreadPoolExecutor(1) as warehouse:
         # The connection serves one call at a time. While one batch is scored here, the last one is written there, and
         # then the next one is fetched.
@@ -83,6 +83,15 @@ def predict(
     return predicted
 
 
+def observe_continued(steps: Steps, monitors: Sequence[Monitor]) -> None:
+    """Show the monitors the tracks whose predictions continue, with these."""
+    if not steps.database.value("SELECT count(*) FROM continued_predictions"):
+        return
+    for tracks in prepare.batches(steps, BATCH, of="continued", names=False):
+        signals.check()
+        _observe(monitors, tracks, [], tracks)
+
+
 class _InTurn(Executor):
     """Does at once what is submitted, so that each step can be measured by itself."""
 
@@ -95,17 +104,15 @@ class _InTurn(Executor):
 
 def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
     """Return the select list that adds to a batch what is the same in every row of the run."""
-    constants = {
-        "run_date": f"DATE {literal(run.run_date.isoformat())}",
-        "model": literal(bundle.manifest.name),
-        "model_version": literal(bundle.manifest.version),
-        "run_id": literal(run.run_id),
-        "job": literal(run.job),
-        "scored_at": f"TIMESTAMP {literal(run.started_at.isoformat(sep=' '))}",
-    }
-    columns = "*" if table == "predictions" else ", ".join(SHADOW_COLUMNS)
-    added = {k: v for k, v in constants.items() if table == "predictions" or k != "scored_at"}
-    return f"{columns}, " + ", ".join(f"{value} AS {identifier(name)}" for name, value in added.items())
+    day = f"DATE {literal(run.run_date.isoformat())}"
+    if table == "prediction_history":
+        replay = literal(run.run_id) if run.action == "replay" else "NULL"
+        return f"*, {literal(run.job)} AS job, {day} AS from_run_date, {day} AS to_run_date, {replay} AS replay_id"
+    model, version = literal(bundle.manifest.name), literal(bundle.manifest.version)
+    return (
+        f"{', '.join(SHADOW_COLUMNS)}, {literal(run.job)} AS job, {day} AS run_date, {model} AS model, "
+        f"{version} AS model_version, {literal(run.run_id)} AS run_id"
+    )
 
 
 def _score(

@@ -71,35 +71,55 @@ def make_scorable(steps: Steps, duration_ms: float | None) -> int:
     """
     steps.release("medians")
     steps.bind_row("medians", duration_ms=duration_ms)
-    steps.make("scorable")
-    return int(steps.database.value("SELECT count(*) FROM scorable"))
+    return count(steps, "scorable")
 
 
-def batches(steps: Steps, rows: int, *, context: bool = False, beside: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
-    """Yield the scorable tracks in source order, ``rows`` at a time.
+def count(steps: Steps, relation: str) -> int:
+    """Make a relation, and return its number of rows."""
+    steps.make(relation)
+    return int(steps.database.value(f"SELECT count(*) FROM {relation}"))
 
-    With ``context``, beside the aggregates of their artist's visible tracks; ``beside`` are columns of what
-    landed that no feature is made of.
+
+def batches(
+    steps: Steps, rows: int, *, of: str = "scorable", names: bool = True, beside: Sequence[str] = ()
+) -> Iterator[pl.DataFrame]:
+    """Yield the tracks of a relation in source order, ``rows`` at a time, with their audio features.
+
+    Parameters
+    ----------
+    of
+        ``scorable``; ``contextual``, which adds the aggregates of their artist's visible tracks; or ``scored``.
+    names
+        Whether to read the names of artists and tracks.
+    beside
+        Columns of what landed that no feature is made of.
     """
     database = steps.database
-    added_by = "contextual" if context else "scorable"
-    steps.make(added_by)
+    steps.make(of)
     starts = database.rows(
-        "SELECT row_id FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) - 1 AS position FROM scorable) "
+        f"SELECT row_id FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) - 1 AS position FROM {of}) "
         "WHERE position % ? = 0 ORDER BY row_id",
         [rows],
     )
-    read = ["track_id", "artist_name", "track_name", *(name for name in features.columns() if name != "duration_ms")]
+    named = ["artist_name", "track_name"] if names else []
+    read = ["track_id", *named, *(name for name in features.columns() if name != "duration_ms")]
     columns = ", ".join(["row_id", *map(identifier, read), *beside])
     for bounds in pairwise([*(row_id for (row_id,) in starts), LAST_ROW_ID]):
-        within = "WHERE row_id >= ? AND row_id < ?"
-        added = database.frame(f"FROM {added_by} {within}", list(bounds))
-        landed = database.frame(f"SELECT {columns} FROM landed {within}", list(bounds))
+        within = "WHERE row_id >= $first AND row_id < $last"
+        between = {"first": bounds[0], "last": bounds[1]}
+        added = database.frame(f"FROM {of} {within} ORDER BY row_id", between)
+        few = f"SEMI JOIN (SELECT row_id FROM {of} {within}) AS few USING (row_id)" if _sparse(added["row_id"]) else ""
+        landed = database.frame(f"SELECT {columns} FROM landed {few} {within}", between)
         # Joined here, where both are in order already; DuckDB would copy the names of all rows once more.
         if landed["row_id"].equals(added["row_id"]):
             yield landed.hstack(added.drop("row_id"))
         else:
-            yield landed.join(added, on="row_id", maintain_order="left")
+            yield added.join(landed, on="row_id", maintain_order="left")
+
+
+def _sparse(row_ids: pl.Series) -> bool:
+    """Return whether most rows between the first and the last of these are others."""
+    return bool(row_ids[-1] - row_ids[0] > 2 * len(row_ids))
 
 
 def imputed(steps: Steps) -> dict[str, int]:

@@ -12,6 +12,7 @@ from genrepipe.core.errors import UnknownModel, UsageError
 from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
+from genrepipe.pipeline import history
 from genrepipe.pipeline.requests import ScoreRequest
 from genrepipe.pipeline.results import ReplayResult, ScoreResult
 from genrepipe.pipeline.scoring_run import Models, ScoringRun, reported
@@ -111,8 +112,8 @@ class Replay(ScoringRun):
         self._read_source()
         self.steps.make("earlier_runs")
         self.database.execute(
-            "INSERT INTO superseded SELECT row_id, true, false FROM accepted WHERE track_id IN (SELECT track_id FROM predictions "
-            "WHERE run_id IN (SELECT run_id FROM earlier_runs WHERE action = 'score'))"
+            "INSERT INTO superseded SELECT row_id, true, false FROM accepted WHERE track_id IN (SELECT track_id FROM prediction_history "
+            f"WHERE {history.OF_DATE} AND (replay_id IS NULL OR from_run_date < (SELECT run_date FROM run)))"
         )
         self.counts = landing.count(self.database)
         self.reasons = quarantine.reasons(self.steps)
@@ -124,8 +125,16 @@ class Replay(ScoringRun):
         self._watch()
         self._check()
 
-    def _replaced(self) -> str:
-        return f"{super()._replaced()} AND track_id IN (SELECT track_id FROM accepted)"
+    def _cut(self) -> None:
+        self.database.execute(
+            "DELETE FROM shadow_predictions WHERE job = ? AND run_date = ? AND track_id IN (SELECT track_id FROM accepted)",
+            [self.run.job, self.run.run_date],
+        )
+        history.cut(self.steps, history.OF_ACCEPTED)
+
+    def _continue(self) -> int:
+        history.none_continue(self.steps)
+        return 0
 
 
 def _job_and_bundle(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from genrepipe.core import resources, signals
 from genrepipe.core.errors import UsageError
-from genrepipe.pipeline import catalogue
+from genrepipe.pipeline import catalogue, history
 from genrepipe.pipeline.results import RetractResult
 from genrepipe.pipeline.scoring_run import TRIMMED
 from genrepipe.warehouse import ledger, schema
@@ -90,7 +90,8 @@ def _take_back(steps: Steps, run: Run) -> int:
         kind="table",
     )
     steps.make("delivery_dates")  # while the delivery still stands
-    predictions = database.value("SELECT count(*) FROM predictions WHERE run_date = $day AND job = $job", delivery)
+    predictions = database.value(f"SELECT count(*) FROM prediction_history WHERE {history.OF_DATE}")
+    history.cut(steps)
     for table, rows in ROWS.items():
         database.execute(f"DELETE FROM {table} WHERE {rows}", delivery)
     database.execute(

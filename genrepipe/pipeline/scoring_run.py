@@ -16,8 +16,8 @@ from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
 from genrepipe.model.scorer import Scorer
-from genrepipe.pipeline import catalogue, prepare
-from genrepipe.pipeline.predict import predict
+from genrepipe.pipeline import catalogue, history, prepare
+from genrepipe.pipeline.predict import observe_continued, predict
 from genrepipe.pipeline.results import ScoreResult
 from genrepipe.quality import MONITORS, checks, quarantine
 from genrepipe.quality.monitors import Scored
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 LEAP = timedelta(days=366)  # from one run date to the next; a nightly job has not paused for longer
 # Tables whose rows ``keep_days`` removes; the ledger and its checks stay.
-TRIMMED = ("predictions", "shadow_predictions", "quarantine", *(m.table for m in MONITORS if m.trimmed))
+TRIMMED = ("shadow_predictions", "quarantine", *(m.table for m in MONITORS if m.trimmed))
 
 
 @contextmanager
@@ -183,19 +183,35 @@ class ScoringRun:
         self.stages.start("scoring")
         assert self.counts is not None  # noqa: S101  it has landed
         self.steps.make("earlier_runs")
-        for table in ("predictions", "shadow_predictions"):
-            self.database.execute(f"DELETE FROM {table} WHERE {self._replaced()}", [self.run.job, self.run.run_date])
-        if self.models.shadow:
-            predict(self.steps, self.run, *self.models.shadow, self.stages, table="shadow_predictions")
         bundle, scorer = self.models.bundle, self.models.scorer
-        self.predicted = predict(self.steps, self.run, bundle, scorer, self.stages, self.monitors)
+        with self.profile.step("continued"):
+            self._cut()
+            total = prepare.make_scorable(self.steps, bundle.duration_ms)
+            continued = self._continue()
+        self.reporter.note("predictions continued", tracks=continued, of=total)
+        if self.models.shadow:
+            shadow = self.models.shadow
+            predict(self.steps, self.run, *shadow, self.stages, table="shadow_predictions", of="scorable")
+        self.predicted = continued + predict(self.steps, self.run, bundle, scorer, self.stages, self.monitors)
+        with self.profile.step("monitors"):
+            observe_continued(self.steps, self.monitors)
         with self.profile.step("imputed"):
             self.imputed = prepare.imputed(self.steps)
         self.counts.check_balance(self.predicted)
 
-    def _replaced(self) -> str:
-        """Return the predicate of the predictions that this run replaces: those of the job on the date."""
-        return "job = ? AND run_date = ?"
+    def _cut(self) -> None:
+        """Remove the predictions that this run replaces: those of the job on the date."""
+        self.database.execute(
+            "DELETE FROM shadow_predictions WHERE job = ? AND run_date = ?", [self.run.job, self.run.run_date]
+        )
+        history.cut(self.steps)
+
+    def _continue(self) -> int:
+        """Continue the predictions of the date before that stay; ``force`` scores every track again."""
+        if self.request.force:
+            history.none_continue(self.steps)
+            return 0
+        return history.continue_predictions(self.steps, self.models.bundle)
 
     def judge(self) -> None:
         """Run the monitors and the checks of the predictions; a failed one stops the publish."""
@@ -255,6 +271,7 @@ class ScoringRun:
             return None
         horizon: date = min(newest - kept, self.run.run_date - timedelta(days=1))
         catalogue.settle(self.steps, horizon)
+        history.trim(self.steps, horizon)
         for table in TRIMMED:
             self.database.execute(
                 f"DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM runs SEMI JOIN run USING (job) WHERE run_date <= ?)",

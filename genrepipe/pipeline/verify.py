@@ -15,7 +15,7 @@ from genrepipe.core.quoting import identifier, literal
 from genrepipe.ingest import landing, recipes, sources, stores
 from genrepipe.model import bundle as bundles
 from genrepipe.model.scorer import Scorer
-from genrepipe.pipeline import prepare
+from genrepipe.pipeline import history, prepare
 from genrepipe.pipeline.predict import predict
 from genrepipe.pipeline.replay import find_bundle
 from genrepipe.pipeline.results import VerifyResult
@@ -99,8 +99,12 @@ def _score_again(warehouse: Path, run_id: str, line: dict[str, Any], folder: Pat
         steps.bind_row("run", **run.relation())
         landing.land(steps, source)
         prepare.update_catalogue(steps)
+        history.cut(steps)
+        prepare.make_scorable(steps, bundle.duration_ms)
+        history.none_continue(steps)
         predict(steps, run, bundle, Scorer(bundle, plan.threads))
-        return memory.frame(f"SELECT {_columns()} FROM predictions WHERE run_id = ?", [run.run_id])
+        steps.make("run_predictions")
+        return memory.frame(f"SELECT {_columns()} FROM run_predictions")
 
 
 def _columns() -> str:

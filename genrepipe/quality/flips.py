@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from genrepipe.core import signals
+from genrepipe.core.quoting import literal
 from genrepipe.model import features
 from genrepipe.quality.monitors import Monitor
 from genrepipe.warehouse import schema
@@ -46,16 +47,18 @@ class Flips(Monitor):
         total = int(database.value("SELECT count(*) FROM flipped"))
         if not total or scored.before is None:
             return 0
-        before = Steps(scored.before)
+        before, manifest = Steps(scored.before), self.bundle.manifest
+        model = f"{manifest.name} {manifest.version}"
         for start in range(0, total, ROWS):
             signals.check()
             flipped = database.frame(f"FROM flipped ORDER BY track_id LIMIT {ROWS} OFFSET {start}")
             now = _inputs(steps, flipped)
             then = _inputs_before(before, flipped, self.bundle.duration_ms)
             explained = _explain(flipped, then, now, self.bundle, scored.scorer)
-            database.insert(
-                "flips", explained, "*, (SELECT run_id FROM run) AS run_id, (SELECT run_date FROM run) AS run_date"
+            of_run = (
+                f"(SELECT run_id FROM run) AS run_id, (SELECT run_date FROM run) AS run_date, {literal(model)} AS model"
             )
+            database.insert("flips", explained, f"*, {of_run}")
         return total
 
 
@@ -71,18 +74,18 @@ def _inputs(steps: Steps, flipped: pl.DataFrame) -> pl.DataFrame:
 def _inputs_before(steps: Steps, flipped: pl.DataFrame, duration_ms: float) -> pl.DataFrame:
     """Return the inputs of these tracks as the catalogue of a generation has them."""
     steps.bind_frame("wanted", flipped.select("track_id"))
-    if schema.is_current(steps.database):
-        steps.bind("profiles", "FROM artist_profiles")
-    else:  # the profiles of an older layout may have other columns: they are made anew
-        steps.bind("visible_tracks", "FROM tracks")
-    steps.bind_row("medians", duration_ms=duration_ms)
-    steps.bind("known_labels", "SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS music_genre LIMIT 0")  # no input
     steps.bind(
         "accepted",
         "SELECT row_number() OVER (ORDER BY track_id) AS row_id, * EXCLUDE (first_run_date, last_run_date), "
         "artist_key_of(artist_name) AS artist_key FROM tracks SEMI JOIN wanted USING (track_id)",
         kind="table",
     )
+    if schema.is_current(steps.database):
+        steps.bind("profiles", "FROM artist_profiles SEMI JOIN accepted USING (artist_key)")
+    else:  # the profiles of an older layout may have other columns: they are made anew
+        steps.bind("visible_tracks", "SELECT *, artist_key_of(artist_name) AS artist_key FROM tracks")
+    steps.bind_row("medians", duration_ms=duration_ms)
+    steps.bind("known_labels", "SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS music_genre LIMIT 0")  # no input
     steps.make("rescorable")
     inputs = steps.database.frame("FROM rescorable")
     steps.release("wanted", "visible_tracks", "profiles", "medians", "known_labels", "accepted")

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 
 BINS = 65_536
 ROWS = 250_000  # at a time
-ROLES = {"served": "predictions", "shadow": "shadow_predictions"}
+# Of each role, the predictions of a date, and the bundles that made them.
+ROLES = {
+    "served": (
+        "prediction_history AS p WHERE p.job = $job AND $day BETWEEN p.from_run_date AND p.to_run_date",
+        """SELECT arg_max(model, finished_at), arg_max(model_version, finished_at) FROM runs
+        WHERE job = $job AND run_date = $day AND status = 'published' AND action = 'score'""",
+    ),
+    "shadow": (
+        "shadow_predictions AS p WHERE p.job = $job AND p.run_date = $day",
+        "SELECT DISTINCT p.model, p.model_version FROM shadow_predictions AS p WHERE p.job = $job AND p.run_date = $day ORDER BY ALL",
+    ),
+}
 
 
 class Areas:
@@ -159,17 +170,13 @@ def measure(database: Database, run: Run, job: str, run_date: date, role: str = 
     -------
     One item for each bundle that predicted labelled tracks of that date; none where no label is known.
     """
-    table = ROLES[role]
-    of_date = f"FROM {table} AS p WHERE p.job = $job AND p.run_date = $day"
+    predictions, bundles = ROLES[role]
     day = {"job": job, "day": run_date}
-    areas_of = {
-        (str(model), str(version)): _areas(
-            database,
-            f"{of_date} AND p.model = $model AND p.model_version = $version",
-            day | {"model": model, "version": version},
-        )
-        for model, version in database.rows(f"SELECT DISTINCT p.model, p.model_version {of_date} ORDER BY ALL", day)
-    }
+    areas_of = {}
+    for model, version in database.rows(bundles, day):
+        of_bundle = " AND p.model = $model AND p.model_version = $version" if role == "shadow" else ""
+        named = day | ({"model": model, "version": version} if of_bundle else {})
+        areas_of[str(model), str(version)] = _areas(database, f"FROM {predictions}{of_bundle}", named)
     return _save(database, run, job, run_date, role, areas_of)
 
 

@@ -160,7 +160,7 @@ def load(source: Source) -> Dataset:
         rows = prepare.make_scorable(steps, duration_ms=None)
         # Sorted, so that the result does not depend on the order of the source.
         tracks = pl.concat(
-            prepare.batches(steps, 1_000_000, context=True, beside=["music_genre", "obtained_date"])
+            prepare.batches(steps, 1_000_000, of="contextual", beside=["music_genre", "obtained_date"])
         ).sort("track_id")
     labels = contracts.genres()
     tracks = tracks.filter(pl.col("music_genre").is_in(labels)).rename({"row_id": "file_row"})

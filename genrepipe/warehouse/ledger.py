@@ -163,7 +163,10 @@ def published(
         [known["run_id"], shadow.manifest.name, shadow.manifest.version],
     ):
         return None
-    stands = database.value("SELECT count(*) FROM (FROM predictions WHERE run_id = ? LIMIT 1)", [known["run_id"]])
+    stands = database.value(
+        "SELECT count(*) FROM (FROM prediction_history WHERE job = ? AND ? BETWEEN from_run_date AND to_run_date LIMIT 1)",
+        [run.job, run.run_date],
+    )
     return known if stands or not known["predicted"] else None
 
 

@@ -21,25 +21,38 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.core.resources import Plan
 
-LAYOUT_VERSION = 8
+LAYOUT_VERSION = 9
 OTHER = "genrepipe_other"  # the name under which another warehouse is attached
 # Values of columns in the rows that an older layout left.
 DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
 DERIVED = ("artist_profiles",)  # made anew by every run; one of another layout is dropped
-HISTORY = ("track_history", "labels")  # made of table tracks where layout 5 or an older one has that
-# What fills columns of an older layout's rows that follow from other tables. In layout 4 the last job of a date replaced
-# the predictions of the others. Until layout 6 nobody knew what a delivery had brought: it cannot be taken back.
+# Tables that are made of others where an older layout lacks them: of table tracks until layout 5, of table predictions until 8.
+HISTORY = ("prediction_history", "track_history", "labels")
+REPLACED = {
+    "prediction_history": "predictions",
+    "track_history": "tracks",
+}  # each by the table that it is made of, now a view
+# What fills columns of an older layout's rows that follow from other tables. Until layout 6 nobody knew what a delivery
+# had brought: it cannot be taken back.
 DERIVED_COLUMNS = (
-    "UPDATE predictions SET job = runs.job FROM runs WHERE predictions.run_id = runs.run_id AND predictions.job IS NULL",
     "UPDATE shadow_predictions SET job = runs.job FROM runs WHERE shadow_predictions.run_id = runs.run_id AND shadow_predictions.job IS NULL",
     "UPDATE runs SET settled_to = run_date WHERE delivery IS NULL AND action = 'score' AND status = 'published'",
     "UPDATE runs SET delivery = 'increment' WHERE delivery IS NULL AND action = 'score'",
+    "UPDATE track_history SET artist_key = artist_key_of(artist_name) WHERE artist_key IS NULL AND artist_name IS NOT NULL",
     "UPDATE performance SET job = (SELECT arg_max(job, finished_at) FROM runs WHERE action = 'score' AND status = 'published' AND runs.run_date = performance.run_date) WHERE job IS NULL",
 )
 # Tables that hold why a run published nothing.
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
 MACROS = ("artist_key_of", "explain_track")
-VIEWS = ("tracks", "predictions_latest", "prediction_probabilities", "genre_daily", "quarantine_reasons", "run_history")
+VIEWS = (
+    "tracks",
+    "predictions",
+    "predictions_latest",
+    "prediction_probabilities",
+    "genre_daily",
+    "quarantine_reasons",
+    "run_history",
+)
 
 
 def open_memory(plan: Plan) -> Database:
@@ -71,7 +84,7 @@ def require(database: Database) -> None:
     WarehouseUnusable
         It lacks tables of a warehouse.
     """
-    wanted = {"tracks", *(table.name for table in _tables())} - {*DERIVED, *HISTORY}
+    wanted = {*REPLACED.values(), *(table.name for table in _tables())} - {*DERIVED, *HISTORY}
     missing = wanted - set(_refuse_foreign(database))
     if missing:
         raise WarehouseUnusable(
@@ -120,11 +133,11 @@ def migrate(database: Database) -> None:
             else:
                 database.execute(declaration(table))
             database.execute(comments(table))
-        for statement in DERIVED_COLUMNS:
-            database.execute(statement)
-        if "tracks" in existing and "track_history" not in existing:
-            _take_tracks(database, "tracks")
-            database.execute("DROP TABLE tracks")
+        fill_new_columns(database)
+        for name, of in REPLACED.items():
+            if of in existing and name not in existing:
+                TAKE[name](database, of)
+                database.execute(f"DROP TABLE {of}")
         for view in VIEWS:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
             _comment_view(database, view)
@@ -139,10 +152,12 @@ def migrate(database: Database) -> None:
 def _make_profiles(database: Database) -> None:
     """Make the artist profiles anew of the catalogue, where those of an older layout cannot be taken over."""
     made = steps.Steps(database)
-    made.bind("visible_tracks", "FROM tracks")
+    made.bind("visible_tracks", "FROM track_history WHERE is_current")
     made.make("profiles")
     database.execute("DELETE FROM artist_profiles")
-    database.execute("INSERT INTO artist_profiles BY NAME FROM profiles")
+    database.execute(
+        "INSERT INTO artist_profiles BY NAME SELECT * REPLACE ((SELECT count(*) FROM runs) AS version) FROM profiles"
+    )
     made.release("visible_tracks")
 
 
@@ -157,11 +172,29 @@ def _take_tracks(database: Database, tracks: str) -> None:
     columns = ", ".join(f"{added.get(name, f'old.{identifier(name)}')} AS {identifier(name)}" for name in kept)
     database.execute(
         f"INSERT INTO track_history BY NAME SELECT {columns} FROM {tracks} AS old "
-        "LEFT JOIN (SELECT track_id, run_date, arg_max(job, scored_at) AS job FROM predictions GROUP BY ALL) AS predicted "
+        "LEFT JOIN (SELECT track_id, run_date, arg_max(job, finished_at) AS job FROM prediction_history AS history "
+        "JOIN runs USING (job) WHERE run_date = history.to_run_date GROUP BY ALL) AS predicted "
         "ON predicted.track_id = old.track_id AND predicted.run_date = old.last_run_date "
         "LEFT JOIN (SELECT run_date, arg_max(job, finished_at) AS job FROM runs WHERE status = 'published' AND action = 'score' GROUP BY run_date) "
         "AS of_date ON of_date.run_date = old.last_run_date"
     )
+
+
+def _take_predictions(database: Database, predictions: str) -> None:
+    """Make the history of a table of predictions of layout 8 or older: each row is of one run date."""
+    table = contracts.load("predictions").table.model_copy(update={"name": "taken"})
+    database.execute(declaration(table).replace("CREATE TABLE", "CREATE TEMP TABLE", 1))
+    database.execute(f"INSERT INTO taken BY NAME FROM {predictions}")
+    database.execute(
+        "INSERT INTO prediction_history BY NAME "
+        "SELECT taken.* EXCLUDE (run_date, job, model, model_version, run_id, scored_at), taken.run_date AS from_run_date, "
+        "taken.run_date AS to_run_date, coalesce(taken.job, runs.job, 'score') AS job, "
+        "CASE WHEN runs.action = 'replay' THEN taken.run_id END AS replay_id FROM taken LEFT JOIN runs USING (run_id)"
+    )
+    database.execute("DROP TABLE taken")
+
+
+TAKE = {"track_history": _take_tracks, "prediction_history": _take_predictions}
 
 
 def _comment_view(database: Database, view: str) -> None:
@@ -169,7 +202,8 @@ def _comment_view(database: Database, view: str) -> None:
     text = assets.sql(f"views/{view}")
     description = steps.header(text)["description"]
     database.execute(f"COMMENT ON VIEW {view} IS {literal(description)}")
-    described = [*reversed(_tables()), *(t for t in contracts.load("tracks").tables if t.name == view)]
+    views = [t for name in ("tracks", "predictions") for t in contracts.load(name).tables if t.physicalType == "view"]
+    described = [*reversed(_tables()), *views[::-1], *(t for t in views if t.name == view)]
     known = {column.name: column.description for table in described for column in table.properties}
     known |= dict(re.findall(r"^-- (\w+): (.+)$", text, re.MULTILINE))
     for (name,) in database.rows("SELECT column_name FROM duckdb_columns() WHERE table_name = ?", [view]):
@@ -199,7 +233,7 @@ def attach(database: Database, path: Path, plan: Plan) -> set[str]:
     with Database(path, plan, read_only=True) as opened:
         existing = _refuse_foreign(opened)
     database.execute(f"ATTACH {literal(str(path))} AS {OTHER} (READ_ONLY)")
-    return {"tracks", *(table.name for table in _tables())}.intersection(existing)
+    return {*REPLACED.values(), *(table.name for table in _tables())}.intersection(existing)
 
 
 def take_rows(
@@ -213,8 +247,8 @@ def take_rows(
     """Copy rows of the attached generation, which has the ``existing`` ones of our tables, into the same table here."""
     if table in existing:
         database.execute(f"INSERT INTO {table} BY NAME SELECT {columns} FROM {OTHER}.{table} {where}", parameters)
-    elif table == "track_history" and "tracks" in existing:
-        _take_tracks(database, f"{OTHER}.tracks")
+    elif (of := REPLACED.get(table)) in existing:
+        TAKE[table](database, f"{OTHER}.{of}")
 
 
 def restore(database: Database, existing: set[str]) -> None:
@@ -235,12 +269,14 @@ def restore(database: Database, existing: set[str]) -> None:
     fill_new_columns(database)
     for table in HISTORY:
         take_rows(database, table, existing)
+    fill_new_columns(database)
     if "artist_profiles" not in existing:
         _make_profiles(database)
 
 
 def fill_new_columns(database: Database) -> None:
-    """Fill the columns that rows copied from a warehouse of an older layout lack."""
+    """Fill the columns that rows of an older layout lack."""
+    database.create_macros()
     for (table, column), default in DEFAULTS.items():
         database.execute(f"UPDATE {table} SET {column} = {literal(default)} WHERE {column} IS NULL")
     for statement in DERIVED_COLUMNS:
@@ -281,7 +317,7 @@ def _refuse_foreign(database: Database) -> dict[str, list[str]]:
         and existing[t.name] != (t.columns if layout == LAYOUT_VERSION else t.columns[: len(existing[t.name])])
     ]
     views = {name for (name,) in database.rows("SELECT view_name FROM duckdb_views() WHERE NOT internal")}
-    replaced = {"tracks"} if layout < LAYOUT_VERSION else set()  # a table until layout 5
+    replaced = set(REPLACED.values()) if layout < LAYOUT_VERSION else set()
     foreign += [view for view in VIEWS if view in existing and view not in views | replaced]
     if foreign:
         raise WarehouseUnusable(

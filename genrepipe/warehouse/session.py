@@ -155,12 +155,16 @@ def dry_session(path: Path, run: Run, plan: Plan) -> Iterator[tuple[Database, Da
         tables = schema.attach(memory, path, plan)
         for table in ("runs", "drift"):
             schema.take_rows(memory, table, tables)
-        recent = "WHERE run_date = ? OR list_contains(?, run_date)"
-        schema.take_rows(memory, "predictions", tables, where=recent, parameters=[run.run_date, dates])
         schema.take_rows(memory, "quarantine", tables, columns="run_id, run_date, track_id, quarantine_id")
         schema.fill_new_columns(memory)
-        for table in schema.HISTORY:
+        recent = "WHERE job = ? AND to_run_date >= ?"
+        schema.take_rows(
+            memory, "prediction_history", tables, where=recent, parameters=[run.job, min([run.run_date, *dates])]
+        )
+        for table in ("track_history", "labels"):
             schema.take_rows(memory, table, tables)
+        schema.fill_new_columns(memory)
+        schema.take_rows(memory, "artist_profiles", tables)
         memory.execute(f"DETACH {schema.OTHER}")
         yield memory, current
 

@@ -8,7 +8,7 @@ SELECT
     run.run_date AS from_run_date,
     run.run_date AS to_run_date,
     run.run_date AS since,
-    accepted.* EXCLUDE (row_id, artist_key, quarantine_id)
+    accepted.* EXCLUDE (row_id, quarantine_id)
 FROM accepted
 ANTI JOIN same_rows USING (row_id)
 CROSS JOIN run

@@ -6,7 +6,7 @@
 -- Every mean and variance is over the known values, which the count beside it counts.
 WITH unskewed AS (
     SELECT
-        artist_key_of(artist_name) AS artist_key,
+        artist_key,
         duration_ms AS known_duration_ms,
         popularity,
         unskewed_share(acousticness) AS acousticness,
@@ -21,7 +21,7 @@ WITH unskewed AS (
         tempo,
         valence
     FROM visible_tracks
-    WHERE artist_name IS NOT NULL
+    WHERE artist_key IS NOT NULL
 )
 
 SELECT
@@ -63,6 +63,7 @@ SELECT
     var_pop(tempo)::FLOAT AS tempo_variance,
     count(valence)::INTEGER AS valence_count,
     avg(valence)::FLOAT AS valence_mean,
-    var_pop(valence)::FLOAT AS valence_variance
+    var_pop(valence)::FLOAT AS valence_variance,
+    NULL::INTEGER AS version
 FROM unskewed
 GROUP BY ALL

@@ -9,6 +9,7 @@ SELECT
     coalesce(artists.artist_position, 0) AS artist_position,
     coalesce(accepted.duration_ms, artists.duration_ms_median, medians.duration_ms) AS duration_ms,
     coalesce(artists.tracks, 0) AS artist_tracks,
+    artists.version AS profile_version,
     list_position(
         [{genres}], CASE WHEN known_labels.row_id IS NULL THEN accepted.music_genre ELSE known_labels.music_genre END
     )::UTINYINT - 1 AS label,

@@ -1,4 +1,4 @@
--- Tracks whose genre differs from their newest earlier prediction.
+-- Tracks that this run scored whose genre differs from their newest earlier prediction.
 -- reads: run_predictions, earlier_predictions
 -- makes: flipped (table)
 -- feeds: flips
@@ -11,7 +11,6 @@ SELECT
     probability_before,
     probability,
     model_before,
-    model || ' ' || model_version AS model,
     model_sha256_before
 FROM run_predictions
 INNER JOIN earlier_predictions USING (track_id)

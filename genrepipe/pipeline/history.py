@@ -1,0 +1,81 @@
+"""The history of predictions: each holds from one run date to another.
+
+A run date is cut out of it before the date is scored again or taken back. A night continues the predictions of the date
+before that it would score the same, and scores the others; view ``predictions`` shows each on every run date.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from genrepipe import contracts
+from genrepipe.core.version import VERSION
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from genrepipe.model.bundle import Bundle
+    from genrepipe.warehouse.steps import Steps
+
+OF_DATE = "job = (SELECT job FROM run) AND (SELECT run_date FROM run) BETWEEN from_run_date AND to_run_date"
+OF_ACCEPTED = f"{OF_DATE} AND track_id IN (SELECT track_id FROM accepted)"
+
+
+def cut(steps: Steps, rows: str = OF_DATE) -> None:
+    """Take the run date out of the stretches of rows that hold it; what they say of other dates stays."""
+    database = steps.database
+    steps.make("delivery_dates")
+    database.execute(
+        "INSERT INTO prediction_history BY NAME SELECT * REPLACE ((SELECT after_date FROM delivery_dates) AS from_run_date, NULL AS replay_id) "
+        f"FROM prediction_history WHERE {rows} AND to_run_date > (SELECT run_date FROM run)"
+    )
+    begun = f"{rows} AND from_run_date < (SELECT run_date FROM run)"
+    database.execute(f"DELETE FROM prediction_history WHERE {rows} AND from_run_date = (SELECT run_date FROM run)")
+    database.execute(
+        f"UPDATE prediction_history SET to_run_date = (SELECT before_date FROM delivery_dates) WHERE {begun}"
+    )
+
+
+def continue_predictions(steps: Steps, bundle: Bundle) -> int:
+    """Make the relation ``continued_predictions``, let them hold for the run date too, and return how many they are."""
+    database = steps.database
+    if not _may_continue(steps, bundle):
+        none_continue(steps)
+        return 0
+    steps.make("continued_predictions")
+    database.execute(
+        "UPDATE prediction_history SET to_run_date = (SELECT run_date FROM run) "
+        "WHERE rowid IN (SELECT history_row FROM continued_predictions)"
+    )
+    return int(database.value("SELECT count(*) FROM continued_predictions"))
+
+
+def none_continue(steps: Steps) -> None:
+    """Bind ``continued_predictions`` to nothing: every track is scored."""
+    steps.bind(
+        "continued_predictions", "SELECT NULL::BIGINT AS row_id, NULL::BIGINT AS history_row LIMIT 0", kind="table"
+    )
+
+
+def _may_continue(steps: Steps, bundle: Bundle) -> bool:
+    """Return whether the run date is the newest, and was predicted on the date before by the same bundle, contracts and version."""
+    steps.make("standing_deliveries", "delivery_dates")
+    lines = steps.database.rows(
+        "SELECT runs.model_sha256, runs.contract_versions, runs.genrepipe_version FROM delivery_dates "
+        "JOIN (FROM standing_deliveries SEMI JOIN run USING (job)) AS standing ON standing.run_date = delivery_dates.before_date "
+        "JOIN runs USING (run_id) WHERE delivery_dates.after_date IS NULL"
+    )
+    return lines == [(bundle.sha256, json.dumps(contracts.versions()), VERSION)]
+
+
+def trim(steps: Steps, horizon: date) -> None:
+    """Remove the job's predictions of its run dates up to ``horizon``."""
+    ours = "job = (SELECT job FROM run)"
+    steps.database.execute(f"DELETE FROM prediction_history WHERE {ours} AND to_run_date <= ?", [horizon])
+    steps.database.execute(
+        "UPDATE prediction_history SET replay_id = NULL, from_run_date = (SELECT min(run_date) FROM ("
+        "SELECT run_date FROM run UNION ALL SELECT run_date FROM runs SEMI JOIN run USING (job) "
+        f"WHERE status = 'published' AND action = 'score') WHERE run_date > $day) WHERE {ours} AND from_run_date <= $day",
+        {"day": horizon},
+    )

@@ -156,11 +156,15 @@ def _spread(column: Column) -> list[str]:
     return [f"{column.name}_{i}" for i in range(int(length))]
 
 
+def ordinals() -> dict[str, list[str]]:
+    """Return the words of columns that hold words, each at the position by which it counts."""
+    return {"key": [str(key) for key in contracts.load("tracks").table.column("key").valid_values or ()], "mode": MODES}
+
+
 def _audio(tracks: pl.DataFrame, _: pl.DataFrame | None) -> pl.DataFrame:
-    keys = [str(key) for key in contracts.load("tracks").table.column("key").valid_values or ()]
     return tracks.with_columns(
-        pl.col("key").replace_strict(keys, range(len(keys)), default=None, return_dtype=pl.Float32),
-        pl.col("mode").replace_strict(MODES, [0, 1], default=None, return_dtype=pl.Float32),
+        pl.col(name).replace_strict(words, range(len(words)), default=None, return_dtype=pl.Float32)
+        for name, words in ordinals().items()
     )
 
 

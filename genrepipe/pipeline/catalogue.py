@@ -20,13 +20,20 @@ ROW = "history.job = {0}.job AND history.track_id = {0}.track_id AND history.fro
 def deliver(steps: Steps) -> None:
     """Write the accepted rows into the history, as what the job delivers on the run date."""
     database = steps.database
-    steps.make("continued_rows", "replaced_rows", "added_rows", "affected_tracks", "remaining_rows")
+    steps.make(
+        "same_rows",
+        "added_tracks",
+        "added_rows",
+        "replaced_rows",
+        "affected_tracks",
+        "remaining_rows",
+        "continued_rows",
+    )
     if database.value("SELECT count(*) FROM replaced_rows"):
-        database.execute(f"DELETE FROM track_history AS history USING replaced_rows AS old WHERE {ROW.format('old')}")
+        database.execute("DELETE FROM track_history WHERE rowid IN (SELECT history_row FROM replaced_rows)")
         database.execute("INSERT INTO track_history BY NAME SELECT *, false AS is_current FROM remaining_rows")
     database.execute(
-        "UPDATE track_history AS history SET to_run_date = run.run_date FROM continued_rows AS old, run WHERE history.job = run.job "
-        "AND history.track_id = old.track_id AND history.from_run_date = old.from_run_date"
+        "UPDATE track_history SET to_run_date = (SELECT run_date FROM run) WHERE rowid IN (FROM continued_rows)"
     )
     # A track that nobody knew is current at once; of the others, all of their rows are looked at.
     database.execute(

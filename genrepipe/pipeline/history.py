@@ -13,7 +13,10 @@ from genrepipe import contracts
 from genrepipe.core.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import date
+
+    import polars as pl
 
     from genrepipe.model.bundle import Bundle
     from genrepipe.warehouse.steps import Steps
@@ -52,10 +55,29 @@ def continue_predictions(steps: Steps, bundle: Bundle) -> int:
 
 
 def none_continue(steps: Steps) -> None:
-    """Bind ``continued_predictions`` to nothing: every track is scored."""
+    """Bind ``continued_predictions`` to nothing, and ``scored`` to every scorable track."""
     steps.bind(
-        "continued_predictions", "SELECT NULL::BIGINT AS row_id, NULL::BIGINT AS history_row LIMIT 0", kind="table"
+        "continued_predictions",
+        "SELECT NULL::BIGINT AS row_id, NULL::UTINYINT AS label, NULL::BIGINT AS history_row LIMIT 0",
+        kind="table",
     )
+    steps.bind("scored", "FROM scorable")
+
+
+def continued(steps: Steps, rows: int) -> Iterator[pl.DataFrame]:
+    """Yield the predictions that continue, ``rows`` at a time: ``label``, ``genre``, and ``probabilities`` where there are labels."""
+    database = steps.database
+    last, labels = database.rows("SELECT max(history_row), count(label) FROM continued_predictions")[0]
+    if last is None:
+        return
+    columns = ["label", "genre", *(["probabilities"] if labels else [])]
+    for first in range(0, last + 1, rows):
+        yield database.frame(
+            f"SELECT {', '.join(columns)} FROM prediction_history AS history "
+            "JOIN (FROM continued_predictions WHERE history_row >= $first AND history_row < $last) AS continued "
+            "ON continued.history_row = history.rowid WHERE history.rowid >= $first AND history.rowid < $last",
+            {"first": first, "last": first + rows},
+        )
 
 
 def _may_continue(steps: Steps, bundle: Bundle) -> bool:

@@ -13,7 +13,7 @@ from genrepipe.core import signals
 from genrepipe.core.events import Stages
 from genrepipe.core.quoting import literal
 from genrepipe.model import features, predictions
-from genrepipe.pipeline import prepare
+from genrepipe.pipeline import history, prepare
 from genrepipe.pipeline.context import ArtistContext
 from genrepipe.quality.monitors import Batch
 from genrepipe.warehouse.connection import ROW_GROUP
@@ -73,7 +73,9 @@ def predict(
             signals.check()
             writing = warehouse.submit(write, scored) if scored is not None else None
             coming = warehouse.submit(fetch)
-            scored = _score(tracks, bundle, scorer, context, monitors, proof, profile)
+            scored = _score(tracks, bundle, scorer, context, proof, profile)
+            with profile.step("monitors"):
+                _observe(monitors, Batch(scored, tracks["label"]))
             predicted += writing.result() if writing else 0
             reporter.progress("tracks predicted", predicted, total)
         signals.check()
@@ -84,12 +86,10 @@ def predict(
 
 
 def observe_continued(steps: Steps, monitors: Sequence[Monitor]) -> None:
-    """Show the monitors the tracks whose predictions continue, with these."""
-    if not steps.database.value("SELECT count(*) FROM continued_predictions"):
-        return
-    for tracks in prepare.batches(steps, BATCH, of="continued", names=False):
+    """Show the monitors the predictions that continue."""
+    for rows in history.continued(steps, BATCH):
         signals.check()
-        _observe(monitors, tracks, [], tracks)
+        _observe(monitors, Batch(rows, rows["label"]))
 
 
 class _InTurn(Executor):
@@ -117,12 +117,12 @@ def _with_constants(run: Run, bundle: Bundle, table: str) -> str:
 
 def _score(
     tracks: pl.DataFrame, bundle: Bundle, scorer: Scorer, context: ArtistContext | None,
-    monitors: Sequence[Monitor], proof: RunningProof, profile: Profile,
+    proof: RunningProof, profile: Profile,
 ) -> pl.DataFrame:  # fmt: skip
     """Return the predictions of a batch."""
     manifest = bundle.manifest
     columns = list(manifest.input_columns)
-    probabilities, audio = [], []
+    probabilities = []
     for some in tracks.iter_slices(CELLS // len(columns)):
         parts = []
         for block in manifest.inputs:
@@ -136,8 +136,6 @@ def _score(
             if features.BLOCKS[block].proved:
                 with profile.step("proof"):
                     proof.add("features", block, *(piece.frame for piece in pieces))
-            if block == features.AUDIO:
-                audio += [piece.frame for piece in pieces]
         with profile.step("graph") as measured:
             probabilities.append(scorer.probabilities(parts, len(some)))
             measured.rows = len(some)
@@ -148,16 +146,9 @@ def _score(
         measured.rows = len(rows)
     with profile.step("proof"):
         proof.add("predictions", "predictions", rows.select(predictions.PROVED), only=predictions.PROVED)
-    with profile.step("monitors"):
-        _observe(monitors, tracks, audio, rows)
     return rows
 
 
-def _observe(
-    monitors: Sequence[Monitor], tracks: pl.DataFrame, audio: Sequence[pl.DataFrame], rows: pl.DataFrame
-) -> None:
-    """Show a batch to the monitors; ``audio`` are its audio features, where the bundle reads them."""
-    if monitors:
-        batch = Batch(pl.concat(audio) if audio else features.build(tracks)[0], rows, tracks["label"])
-        for monitor in monitors:
-            monitor.observe(batch)
+def _observe(monitors: Sequence[Monitor], batch: Batch) -> None:
+    for monitor in monitors:
+        monitor.observe(batch)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.ledger import Run
 
 LAST_ROW_ID = 2**63 - 1
+WITHIN = "WHERE row_id >= $first AND row_id < $last"
 
 
 @contextmanager
@@ -80,41 +81,41 @@ def count(steps: Steps, relation: str) -> int:
     return int(steps.database.value(f"SELECT count(*) FROM {relation}"))
 
 
-def batches(
-    steps: Steps, rows: int, *, of: str = "scorable", names: bool = True, beside: Sequence[str] = ()
-) -> Iterator[pl.DataFrame]:
-    """Yield the tracks of a relation in source order, ``rows`` at a time, with their audio features.
+def batches(steps: Steps, rows: int, *, of: str = "scorable", beside: Sequence[str] = ()) -> Iterator[pl.DataFrame]:
+    """Yield the tracks of a relation in source order, ``rows`` at a time.
 
     Parameters
     ----------
     of
-        ``scorable``; ``contextual``, which adds the aggregates of their artist's visible tracks; or ``scored``.
-    names
-        Whether to read the names of artists and tracks.
+        ``scorable``; ``scored``, which are some of them; or ``contextual``, which adds the aggregates of their artist's
+        visible tracks.
     beside
         Columns of what landed that no feature is made of.
     """
     database = steps.database
-    steps.make(of)
-    starts = database.rows(
-        f"SELECT row_id FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) - 1 AS position FROM {of}) "
-        "WHERE position % ? = 0 ORDER BY row_id",
-        [rows],
-    )
-    named = ["artist_name", "track_name"] if names else []
-    read = ["track_id", *named, *(name for name in features.columns() if name != "duration_ms")]
+    read = ["track_id", "artist_name", "track_name", *(name for name in features.columns() if name != "duration_ms")]
     columns = ", ".join(["row_id", *map(identifier, read), *beside])
-    for bounds in pairwise([*(row_id for (row_id,) in starts), LAST_ROW_ID]):
-        within = "WHERE row_id >= $first AND row_id < $last"
-        between = {"first": bounds[0], "last": bounds[1]}
-        added = database.frame(f"FROM {of} {within} ORDER BY row_id", between)
-        few = f"SEMI JOIN (SELECT row_id FROM {of} {within}) AS few USING (row_id)" if _sparse(added["row_id"]) else ""
-        landed = database.frame(f"SELECT {columns} FROM landed {few} {within}", between)
+    for between in _ranges(steps, of, rows):
+        added = database.frame(f"FROM {of} {WITHIN} ORDER BY row_id", between)
+        few = f"SEMI JOIN (SELECT row_id FROM {of} {WITHIN}) AS few USING (row_id)" if _sparse(added["row_id"]) else ""
+        landed = database.frame(f"SELECT {columns} FROM landed {few} {WITHIN}", between)
         # Joined here, where both are in order already; DuckDB would copy the names of all rows once more.
         if landed["row_id"].equals(added["row_id"]):
             yield landed.hstack(added.drop("row_id"))
         else:
             yield added.join(landed, on="row_id", maintain_order="left")
+
+
+def _ranges(steps: Steps, relation: str, rows: int) -> Iterator[dict[str, int]]:
+    """Yield ranges of row ids that hold so many rows of a relation each."""
+    steps.make(relation)
+    starts = steps.database.rows(
+        f"SELECT row_id FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) - 1 AS position FROM {relation}) "
+        "WHERE position % ? = 0 ORDER BY row_id",
+        [rows],
+    )
+    for first, last in pairwise([*(row_id for (row_id,) in starts), LAST_ROW_ID]):
+        yield {"first": first, "last": last}
 
 
 def _sparse(row_ids: pl.Series) -> bool:

@@ -11,55 +11,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from genrepipe.core.quoting import identifier, literal
 from genrepipe.model import features
 from genrepipe.quality.monitors import Monitor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy.typing as npt
 
-    from genrepipe.model.bundle import Bundle
-    from genrepipe.quality.monitors import Batch, Scored
+    from genrepipe.quality.monitors import Scored
     from genrepipe.warehouse.steps import Steps
 
     Shares = npt.NDArray[np.float64]
 
-GENRE = "genre"
+GENRE, IMPUTED = "genre", "duration_ms"
 FLOOR = 1e-4  # an empty bin counts as this share, since the logarithm of nothing is infinite
 MOVING, DRIFTED = 0.1, 0.25
 SCHEMA: dict[str, Any] = {
     "subject": pl.String, "against": pl.String, "psi": pl.Float64, "verdict": pl.String,
     "edges": pl.List(pl.Float64), "shares": pl.List(pl.Float64), "expected": pl.List(pl.Float64),
 }  # fmt: skip
-
-
-class Histogram:
-    """Counts the rows of a run in the bins of a bundle's reference, batch by batch."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._labels = bundle.manifest.labels
-        self.edges: dict[str, list[float]] = {}
-        self.expected: dict[str, list[float]] = {}
-        for feature, edges, shares in bundle.reference.iter_rows():
-            self.edges[feature], self.expected[feature] = list(edges), list(shares)
-        self._counts = {feature: np.zeros(len(shares)) for feature, shares in self.expected.items()}
-
-    def add(self, audio: pl.DataFrame) -> None:
-        """Count the audio features, Float32, of a batch."""
-        for name in features.columns():
-            values = audio[name].fill_null(float("nan")).to_numpy()
-            known = values[~np.isnan(values)]
-            counts = self._counts[name]
-            counts[:-1] += np.bincount(np.searchsorted(self.edges[name], known), minlength=len(counts) - 1)
-            counts[-1] += len(values) - len(known)
-
-    def add_genres(self, genres: pl.Series) -> None:
-        """Count the predicted genres of a batch."""
-        positions = genres.cast(pl.Enum(list(self._labels))).to_physical().to_numpy()
-        self._counts[GENRE] += np.bincount(positions, minlength=len(self._labels))
-
-    def shares(self) -> dict[str, Shares]:
-        """Return the share of the rows in each bin, by feature; all zero where there was no row."""
-        return {name: counts / max(counts.sum(), 1) for name, counts in self._counts.items()}
 
 
 def stability(shares: Shares, expected: Shares) -> float:
@@ -81,26 +53,20 @@ class Drift(Monitor):
     table = "drift"
     is_evidence = True
 
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle)
-        self._histogram = Histogram(bundle)
-
-    def observe(self, batch: Batch) -> None:
-        """Count the features and the genres of a batch."""
-        self._histogram.add(batch.audio)
-        self._histogram.add_genres(batch.predictions["genre"])
-
     def write(self, scored: Scored) -> int:
         """Write a row for each feature and for the genres: against the bundle, and against the mean of recent runs, where there are any."""
         rows = []
         past = _recent(scored.steps)
-        for subject, shares in self._histogram.shares().items():
-            edges = self._histogram.edges[subject]
-            references = [("bundle", np.array(self._histogram.expected[subject]))]
+        bins = {subject: list(edges) for subject, edges, _ in self.bundle.reference.iter_rows()}
+        expected_of = {subject: np.array(shares) for subject, _, shares in self.bundle.reference.iter_rows()}
+        counts = _features(scored.steps, bins) | {GENRE: _genres(scored.steps, self.bundle.manifest.labels)}
+        for subject, counted in counts.items():
+            shares, edges = counted / max(counted.sum(), 1), bins[subject]
+            references = [("bundle", expected_of[subject])]
             comparable = [
                 past_shares
-                for bins, past_shares in past.get(subject, [])
-                if bins == edges and len(past_shares) == len(shares)
+                for past_bins, past_shares in past.get(subject, [])
+                if past_bins == edges and len(past_shares) == len(shares)
             ]
             if comparable:
                 references.append(("recent runs", np.mean(comparable, axis=0)))
@@ -112,6 +78,34 @@ class Drift(Monitor):
             "*, (SELECT run_id FROM run) AS run_id, (SELECT run_date FROM run) AS run_date",
         )  # fmt: skip
         return len(rows)
+
+
+def _features(steps: Steps, bins: Mapping[str, list[float]]) -> dict[str, Shares]:
+    """Count the scorable tracks in the bins of each audio feature; the last count is of those that lack it.
+
+    A bin holds what is above its lower edge and at most its upper one.
+    """
+    words = features.ordinals()
+    found = {}
+    for relation, names in (("scorable", [IMPUTED]), ("accepted", [n for n in features.columns() if n != IMPUTED])):
+        asked = []
+        for name in names:
+            value = identifier(name)
+            if name in words:
+                value = f"list_position([{', '.join(map(literal, words[name]))}], {value}) - 1"
+            asked += [f"histogram(({value})::DOUBLE, {bins[name]})", f"count(*) - count({value})"]
+        (counted,) = steps.database.rows(f"SELECT {', '.join(asked)} FROM {relation}")
+        for name, within, missing in zip(names, counted[::2], counted[1::2], strict=True):
+            edges = [*bins[name], float("inf")]
+            found[name] = np.array([*((within or {}).get(edge, 0) for edge in edges), missing], float)
+    return {name: found[name] for name in features.columns()}
+
+
+def _genres(steps: Steps, labels: Sequence[str]) -> Shares:
+    """Count the predicted genres of a run."""
+    steps.make("run_predictions")
+    found = dict(steps.database.rows("SELECT genre, count(*) FROM run_predictions GROUP BY genre"))
+    return np.array([found.get(label, 0) for label in labels], float)
 
 
 def _recent(steps: Steps) -> dict[str, list[tuple[list[float], Shares]]]:

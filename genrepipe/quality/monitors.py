@@ -37,19 +37,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tracks of a run as they are scored.
+    """Predictions of a run, as it makes or continues them.
 
     Attributes
     ----------
-    audio
-        Their audio features, Float32.
     predictions
-        Their rows of ``predictions``.
+        Rows with ``genre`` and, where a label is known, ``probabilities``.
     labels
         The position of each known label among the genres, null where none is known.
     """
 
-    audio: pl.DataFrame
     predictions: pl.DataFrame
     labels: pl.Series
 
@@ -78,7 +75,7 @@ class Monitor:
         self.bundle = bundle
 
     def observe(self, batch: Batch) -> None:
-        """Look at one batch."""
+        """Look at a batch of predictions."""
 
     def write(self, scored: Scored) -> int:
         """Write the run's rows, and return how many they are."""

@@ -117,12 +117,13 @@ class Performance(Monitor):
 
     def observe(self, batch: Batch) -> None:
         """Count the labelled tracks of a batch."""
+        if not batch.labels.count():
+            return
         labels, probabilities = batch.labels, batch.predictions["probabilities"]
         if labels.has_nulls():
             known = labels.is_not_null()
             labels, probabilities = labels.filter(known), probabilities.filter(known)
-        if len(labels):
-            self._areas.add(labels.to_numpy(), probabilities.struct.unnest().select(contracts.genres()).to_numpy())
+        self._areas.add(labels.to_numpy(), probabilities.struct.unnest().select(contracts.genres()).to_numpy())
 
     def write(self, scored: Scored) -> int:
         """Measure the run date: by what was counted, or by the table where a replay has added to it."""

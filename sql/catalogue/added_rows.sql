@@ -1,5 +1,5 @@
--- Accepted rows that the history does not hold yet.
--- reads: accepted, same_rows, run
+-- The same, as rows of the history.
+-- reads: accepted, added_tracks, run
 -- makes: added_rows (view)
 -- feeds: track_history
 -- scope: track
@@ -10,5 +10,5 @@ SELECT
     run.run_date AS since,
     accepted.* EXCLUDE (row_id, quarantine_id)
 FROM accepted
-ANTI JOIN same_rows USING (row_id)
+SEMI JOIN added_tracks USING (row_id)
 CROSS JOIN run

@@ -5,16 +5,22 @@
 -- scope: track
 -- A replay adds to the delivery of its date, and so does a delivery of a date that keep_days has settled: they replace the
 -- tracks that they have.
-WITH held AS (
-    SELECT held.*
+WITH held AS MATERIALIZED (
+    SELECT
+        held.*,
+        held.rowid AS history_row
     FROM track_history AS held
     SEMI JOIN run ON held.job = run.job AND run.run_date BETWEEN held.from_run_date AND held.to_run_date
-    ANTI JOIN (FROM same_rows WHERE is_held) AS same USING (track_id, from_run_date)
+),
+
+other AS MATERIALIZED (
+    FROM held
+    ANTI JOIN (FROM same_rows WHERE is_held) AS same USING (history_row)
 )
 
-FROM held
+FROM other
 WHERE (SELECT takes_back FROM delivery_dates)
 UNION ALL
-FROM held
+FROM other
 SEMI JOIN accepted USING (track_id)
 WHERE NOT (SELECT takes_back FROM delivery_dates)

@@ -7,6 +7,7 @@
 SELECT
     delivered.row_id,
     delivered.track_id,
+    held.history_row,
     held.from_run_date,
     held.to_run_date >= run.run_date AS is_held,
     held.music_genre,
@@ -15,7 +16,7 @@ SELECT
 FROM (SELECT row_id, track_id, hash({values}) AS content FROM accepted) AS delivered
 CROSS JOIN run
 CROSS JOIN delivery_dates
-INNER JOIN (SELECT *, hash({values}) AS content FROM track_history) AS held
+INNER JOIN (SELECT *, rowid AS history_row, hash({values}) AS content FROM track_history) AS held
     ON held.track_id = delivered.track_id
     AND held.content = delivered.content
     AND held.job = run.job

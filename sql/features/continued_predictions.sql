@@ -7,6 +7,7 @@
 -- are the same is asked of the run as a whole.
 SELECT
     scorable.row_id,
+    scorable.label,
     history.rowid AS history_row
 FROM scorable
 INNER JOIN same_rows USING (row_id)

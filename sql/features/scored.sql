@@ -1,6 +1,6 @@
 -- Scorable tracks that this run scores: those whose prediction does not continue.
 -- reads: scorable, continued_predictions
--- makes: scored (view)
+-- makes: scored (table)
 -- scope: track
 FROM scorable
 ANTI JOIN continued_predictions USING (row_id)

@@ -1,17 +1,18 @@
 -- Tracks that this run scored whose genre differs from their newest earlier prediction.
--- reads: run_predictions, earlier_predictions
+-- reads: prediction_history, earlier_predictions, run
 -- makes: flipped (table)
 -- feeds: flips
 -- scope: track
 SELECT
     track_id,
-    date_before,
-    genre_before,
-    genre,
-    probability_before,
-    probability,
-    model_before,
-    model_sha256_before
-FROM run_predictions
-INNER JOIN earlier_predictions USING (track_id)
-WHERE genre <> genre_before
+    earlier.date_before,
+    earlier.genre_before,
+    history.genre,
+    earlier.probability_before,
+    history.probability,
+    earlier.model_before,
+    earlier.model_sha256_before
+FROM prediction_history AS history
+SEMI JOIN run ON run.job = history.job AND run.run_date = history.from_run_date
+INNER JOIN earlier_predictions AS earlier USING (track_id)
+WHERE history.genre <> earlier.genre_before

@@ -2,11 +2,15 @@
 -- reads: accepted, contextual, wanted
 -- makes: rescorable (view)
 -- scope: artist
+WITH asked AS MATERIALIZED (
+    FROM accepted
+    SEMI JOIN wanted USING (track_id)
+)
+
 SELECT
-    accepted.* EXCLUDE (row_id, artist_key, duration_ms),
-    accepted.duration_ms AS own_duration_ms,
+    asked.* EXCLUDE (row_id, artist_key, duration_ms),
+    asked.duration_ms AS own_duration_ms,
     contextual.*
-FROM accepted
+FROM asked
 INNER JOIN contextual USING (row_id)
-SEMI JOIN wanted USING (track_id)
 ORDER BY track_id

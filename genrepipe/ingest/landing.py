@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from genrepipe import contracts
 from genrepipe.contracts.rules import SWALLOWED
 from genrepipe.core.errors import SourceShapeError
 from genrepipe.core.quoting import literal
-from genrepipe.ingest import reader, sources
+from genrepipe.ingest import reader, recognition, sources
 from genrepipe.warehouse.ledger import RowCounts
 
 if TYPE_CHECKING:
@@ -58,10 +59,15 @@ def fingerprint(database: Database, source: Source) -> str:
     return hashlib.sha256(how.encode()).hexdigest()
 
 
-def land(steps: Steps, source: Source) -> Landing:
+def land(steps: Steps, source: Source, *, recognise: bool = False) -> Landing:
     """Read all parts of a source and judge each row.
 
-    Binds the relations ``parts``, ``unparsed`` and ``landed``, and makes ``superseded`` and ``accepted``.
+    Binds the relations ``parts``, ``unparsed``, ``known_rows`` and ``landed``, and makes ``superseded`` and ``accepted``.
+
+    Parameters
+    ----------
+    recognise
+        Clean only the rows that the job's run date before did not have; the others are known by their hash.
 
     Raises
     ------
@@ -70,12 +76,15 @@ def land(steps: Steps, source: Source) -> Landing:
     StorageError
         A part cannot be read.
     """
-    steps.declare("parts")
-    steps.declare("unparsed")
+    for relation in ("parts", "unparsed", "known_rows"):
+        steps.declare(relation)
+    if recognise:
+        steps.make("recognisable_rows")
+        recognise = bool(steps.database.value("SELECT count(*) FROM recognisable_rows"))
     notes: list[str] = []
     absent: set[str] = set()
     for ordinal, part in enumerate(source.parts):
-        reading, said = _land_part(steps, part, source, ordinal)
+        reading, said = _land_part(steps, part, source, ordinal, recognise=recognise)
         notes += [f"{part.name}: {note}" for note in said]
         if reading.header:
             absent |= {
@@ -88,6 +97,9 @@ def land(steps: Steps, source: Source) -> Landing:
             f"{', '.join(part.name for part in source.parts)}: every part is empty",
             "Check that the export was complete",
         )
+    if recognise:
+        recognition.dispute(steps)
+        steps.release("recognisable_rows")
     steps.make("superseded", "accepted")
     audio = contracts.load("features").named("audio_features").columns
     return Landing(count(steps.database), notes, [column for column in audio if column in absent])
@@ -99,11 +111,11 @@ def count(database: Database) -> RowCounts:
         "SELECT count(*), count(*) FILTER (is_empty), count(broken_rules), "
         f"count(*) FILTER (is_empty AND {reader.FILTERED_IN} = {literal(reader.FILTERED)}) FROM landed"
     )[0]
-    unparsed = database.value("SELECT count(*) FROM unparsed")
+    unparsed, known = database.rows("SELECT (SELECT count(*) FROM unparsed), (SELECT count(*) FROM known_rows)")[0]
     superseded, contradicting = database.rows("SELECT count(*), count(*) FILTER (contradicts) FROM superseded")[0]
     return RowCounts(
-        received=landed + unparsed - filtered,
-        accepted=landed - empty - broken - superseded,
+        received=landed + known + unparsed - filtered,
+        accepted=landed + known - empty - broken - superseded,
         quarantined=unparsed + broken + contradicting,
         duplicates=superseded - contradicting,
         empty=empty - filtered,
@@ -123,62 +135,76 @@ def refuse_empty(counts: RowCounts, where: str) -> None:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
 
 
-def _land_part(steps: Steps, part: Part, source: Source, ordinal: int) -> tuple[Reading, list[str]]:
+def _land_part(steps: Steps, part: Part, source: Source, ordinal: int, *, recognise: bool) -> tuple[Reading, list[str]]:
     """Land one part, and return how it was read and what to say of it."""
     database = steps.database
     database.execute(f"INSERT INTO parts VALUES ({ordinal}, {literal(part.name)})")
     before = int(database.value("SELECT count(*) FROM landed")) if "landed" in steps else 0
+    rows, recognised = 0, False
 
     def insert(received: str) -> int:
-        with steps.bound("received", received, reading=part):
-            steps.make("judged")
-            rows = "SELECT NULL::BIGINT AS row_id, * FROM judged"
-            if "landed" in steps:
-                database.execute(f"INSERT INTO landed {rows}", reading=part)
-            else:
-                steps.bind("landed", rows, kind="table", reading=part)
-        return int(database.value("SELECT count(*) FROM landed")) - before
+        nonlocal rows, recognised
+        lines = recognition.recognise(steps, received, part) if recognise else None
+        recognised = lines is not None
+        with database.joins_as_written() if recognised else nullcontext():
+            _clean(steps, part, recognition.unknown(received) if recognised else received)
+        rows = int(database.value("SELECT count(*) FROM landed")) - before if lines is None else lines
+        return rows
 
     reading = reader.read(database, part, source, contracts.load("source_tracks").table, ordinal, insert)
     if not reading.header:
         return reading, [*reading.notes]
-    landed = int(database.value("SELECT count(*) FROM landed")) - before
-    _number_rows(database, ordinal, before, reading.rejected)
+    if recognised:
+        _number_rows(database, "lines", ordinal, 0, reading.rejected)
+        recognition.take(steps, before)
+    else:
+        _number_rows(database, "landed", ordinal, before, reading.rejected)
     if part.kind == "csv":
         swallowed = (
             f"SELECT row_number_of(row_id) FROM landed WHERE part_of(row_id) = {ordinal} "
             f"AND list_contains(broken_rules, {literal(SWALLOWED)})"
         )
         reader.refuse_swallowed(database, part, reading, ordinal, swallowed)
-    reader.refuse_uncounted(part, reading, landed + reading.rejected)
+    reader.refuse_uncounted(part, reading, rows + reading.rejected)
     used = reading.columns.used
     unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(reading.header) if i not in used]
     return reading, [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]
 
 
-def _number_rows(database: Database, ordinal: int, before: int, rejected: int) -> None:
-    """Give the rows of a part their ids.
+def _clean(steps: Steps, part: Part, received: str) -> None:
+    """Append the received rows to the relation ``landed``, cleaned and judged."""
+    with steps.bound("received", received, reading=part):
+        steps.make("judged")
+        rows = "SELECT NULL::BIGINT AS row_id, * FROM judged"
+        if "landed" in steps:
+            steps.database.execute(f"INSERT INTO landed {rows}", reading=part)
+        else:
+            steps.bind("landed", rows, kind="table", reading=part)
+
+
+def _number_rows(database: Database, table: str, ordinal: int, before: int, rejected: int) -> None:
+    """Give the rows of a part, those of a table from a position on, their ids.
 
     A load keeps the order of its file, so this is the one place where the order of storage is looked at. Rows that were
     rejected have their numbers already, and those after them are numbered past them.
     """
     if not rejected:
         database.execute(
-            f"UPDATE landed SET row_id = row_id_of({ordinal}, rowid - {before} + 1) WHERE rowid >= {before}"
+            f"UPDATE {table} SET row_id = row_id_of({ordinal}, rowid - {before} + 1) WHERE rowid >= {before}"
         )
         return
     database.execute(
         f"""
-        UPDATE landed SET row_id = row_id_of({ordinal}, numbered.row_number)
+        UPDATE {table} SET row_id = row_id_of({ordinal}, numbered.row_number)
         FROM (
             SELECT positions.id, positions.position + coalesce(rejects.rank, 0) AS row_number
-            FROM (SELECT rowid AS id, rowid - {before} + 1 AS position FROM landed WHERE rowid >= {before}) AS positions
+            FROM (SELECT rowid AS id, rowid - {before} + 1 AS position FROM {table} WHERE rowid >= {before}) AS positions
             ASOF LEFT JOIN (
                 SELECT row_number_of(row_id) - rank AS landed_before, max(rank) AS rank
                 FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) AS rank FROM unparsed WHERE part_of(row_id) = {ordinal})
                 GROUP BY landed_before
             ) AS rejects ON positions.position > rejects.landed_before
         ) AS numbered
-        WHERE landed.rowid = numbered.id
+        WHERE {table}.rowid = numbered.id
         """
     )

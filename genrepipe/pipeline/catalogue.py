@@ -35,6 +35,12 @@ def deliver(steps: Steps) -> None:
     database.execute(
         "UPDATE track_history SET to_run_date = (SELECT run_date FROM run) WHERE rowid IN (FROM continued_rows)"
     )
+    # The same values may come in another text than before, or be cleaned by another version.
+    database.execute(
+        "UPDATE track_history AS history SET received_hash = renewed.received_hash FROM ("
+        "SELECT same.history_row, cleaned.received_hash FROM same_rows AS same JOIN cleaned USING (row_id)) AS renewed "
+        "WHERE history.rowid = renewed.history_row AND history.received_hash IS DISTINCT FROM renewed.received_hash"
+    )
     # A track that nobody knew is current at once; of the others, all of their rows are looked at.
     database.execute(
         "INSERT INTO track_history BY NAME SELECT added_rows.*, affected.track_id IS NULL AS is_current, "

@@ -82,11 +82,11 @@ def _take_back(steps: Steps, run: Run) -> int:
     """Take the standing delivery back, and return how many predictions went with it."""
     database = steps.database
     delivery = {"day": run.run_date, "job": run.job}
-    ours = ", ".join(sorted(KEPT_BY_US - {"track_id"}))
+    ours = ", ".join(sorted(KEPT_BY_US - {"track_id", "artist_key", "received_hash"}))
+    steps.declare("known_rows")
     steps.bind(
-        "accepted",
-        "SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS artist_key, NULL::VARCHAR AS quarantine_id, "
-        f"* EXCLUDE ({ours}) FROM track_history LIMIT 0",
+        "cleaned",
+        f"SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS quarantine_id, * EXCLUDE ({ours}) FROM track_history LIMIT 0",
         kind="table",
     )
     steps.make("delivery_dates")  # while the delivery still stands

@@ -157,7 +157,9 @@ class ScoringRun:
         self.stages.start("landing")
         self.reporter.note("reading", parts=len(self.source.parts))
         with self.profile.step("landed") as measured:
-            landed = landing.land(self.steps, self.source)
+            landed = landing.land(
+                self.steps, self.source, recognise=self.run.action == "score" and not self.request.force
+            )
             measured.rows = landed.counts.received
         self.counts = landed.counts
         if self.stamps != sources.stamps(self.source):

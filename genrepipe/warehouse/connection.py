@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import re
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from genrepipe import contracts
 from genrepipe.core import assets, signals
 from genrepipe.core.errors import CHECK, REMEDIES, GenrepipeError, StorageError, WarehouseUnusable
 from genrepipe.core.quoting import identifier, literal
+from genrepipe.core.version import VERSION
 from genrepipe.warehouse import failures
 
 if TYPE_CHECKING:
@@ -34,6 +38,9 @@ NOT_WAREHOUSES = {".csv", ".tsv", ".parquet", ".json", ".gz", ".zst"}
 MAGIC = b"DUCK"  # bytes 8 to 11 of a DuckDB file
 # DuckDB stores rows in groups of this size; an insert of whole groups is written once, compressed, in parallel.
 ROW_GROUP = 122_880
+# in_clause turns IN (…) into a join, and a load with a join does not keep the order of the source, from which row
+# numbers come. row_group_pruner skips row groups of an ORDER BY … LIMIT as if rows that were just deleted were still there.
+DISABLED = "in_clause,row_group_pruner"
 
 
 class _ArrowStream:
@@ -84,10 +91,7 @@ class Database:
             "memory_limit": f"{plan.duckdb_memory_mb}MB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            # in_clause turns IN (…) into a join, and a load with a join does not keep the order of the source, from
-            # which row numbers come. row_group_pruner skips row groups of an ORDER BY … LIMIT as if rows that were
-            # just deleted were still there.
-            "disabled_optimizers": "in_clause,row_group_pruner",
+            "disabled_optimizers": DISABLED,
         }
         self._limits = dict(config)
         if path is None or not read_only:
@@ -160,10 +164,20 @@ class Database:
         """Create the temporary macros that the SQL files share."""
         known = contracts.load("source_tracks").table.custom("missingMarkers") or []
         markers = ", ".join(literal(marker.strip()) for marker in dict.fromkeys(["", *map(str, known)]))
-        self.execute(assets.sql("macros/shared").replace("{missing_markers}", markers))
+        shared = assets.sql("macros/shared").replace("{missing_markers}", markers)
+        self.execute(shared.replace("{cleaning}", literal(_cleaning())))
         self.execute(
             f"CREATE OR REPLACE TEMP MACRO artist_key_of(artist_name) AS ({assets.sql('macros/artist_key_of')})"
         )
+
+    @contextmanager
+    def joins_as_written(self) -> Iterator[None]:
+        """Build the hash table of every join from its right side: of a file that is read, DuckDB does not know how long it is."""
+        self.execute(f"SET disabled_optimizers = '{DISABLED},build_side_probe_side,join_order'")
+        try:
+            yield
+        finally:
+            self.execute(f"SET disabled_optimizers = '{DISABLED}'")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -249,6 +263,18 @@ def _refuse_unusable(path: Path, *, read_only: bool) -> None:
         )
     elif not path.parent.is_dir():
         raise StorageError(f"{path}: its folder does not exist", f"Make it first: mkdir -p {path.parent}")
+
+
+@cache
+def _cleaning() -> str:
+    """Return a digest of all that decides what a received row becomes: code, contract, genres, and DuckDB."""
+    files = [
+        assets.sql(name)
+        for name in ("macros/shared", "macros/artist_key_of", "land/typed", "land/judged", "land/cleaned")
+    ]
+    contract = contracts.load("source_tracks").model_dump_json()
+    told = json.dumps([VERSION, duckdb.__version__, contract, contracts.genres(), files])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -46,6 +46,7 @@ INPUTS: dict[str, str] = {
     "as_of": "run_date DATE",
     "parts": "ordinal BIGINT, file VARCHAR",
     "unparsed": "row_id BIGINT, reason VARCHAR, received VARCHAR",
+    "known_rows": "row_id BIGINT, history_row BIGINT",
     "delivery": (
         "received BIGINT, accepted BIGINT, quarantined BIGINT, duplicates BIGINT, empty BIGINT, source_sha256 VARCHAR, "
         "source_age_hours DOUBLE, known BIGINT, withdrawn BIGINT, files_not_read BIGINT, absent VARCHAR[]"
@@ -58,7 +59,9 @@ INPUTS: dict[str, str] = {
 PART = "received"
 ACCUMULATED = {"landed": "judged"}
 # Columns of the history that say when a row holds, rather than what was delivered.
-KEPT_BY_US = {"job", "track_id", "from_run_date", "to_run_date", "since", "is_current", "first_run_date", "known_genre"}
+KEPT_BY_US = {
+    "job", "track_id", "from_run_date", "to_run_date", "since", "is_current", "first_run_date", "known_genre", "artist_key", "received_hash",
+}  # fmt: skip
 
 
 def _delivered_values() -> dict[str, str]:
@@ -71,7 +74,7 @@ PLACEHOLDERS: dict[str, Callable[[], Mapping[str, str]]] = {
     "judged": lambda: dict(
         zip(("keeps_contract", "reasons"), row_rules(contracts.load("source_tracks").table), strict=True)
     ),
-    "accepted": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
+    "cleaned": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
     "scorable": lambda: {"genres": ", ".join(map(literal, contracts.genres()))},
     "same_rows": _delivered_values,
 }

@@ -1,5 +1,5 @@
 -- The same, as rows of the history.
--- reads: accepted, added_tracks, run
+-- reads: cleaned, added_tracks, run
 -- makes: added_rows (view)
 -- feeds: track_history
 -- scope: track
@@ -8,7 +8,7 @@ SELECT
     run.run_date AS from_run_date,
     run.run_date AS to_run_date,
     run.run_date AS since,
-    accepted.* EXCLUDE (row_id, quarantine_id)
-FROM accepted
+    cleaned.* EXCLUDE (row_id, quarantine_id)
+FROM cleaned
 SEMI JOIN added_tracks USING (row_id)
 CROSS JOIN run

@@ -1,11 +1,11 @@
--- The rows that keep the contract, one for each track. A label that is none of the genres is as good as none.
--- reads: landed, superseded
+-- The rows that keep the contract, one for each track: those that were cleaned, and those that the history has cleaned already.
+-- reads: cleaned, known_rows, track_history
 -- makes: accepted (view)
 -- scope: track
--- {genres} are those of contracts/predictions.odcs.yaml.
+FROM cleaned
+UNION ALL BY NAME
 SELECT
-    landed.* EXCLUDE (is_empty, broken_rules, received)
-    REPLACE (CASE WHEN music_genre IN ({genres}) THEN music_genre END AS music_genre)
-FROM landed
-ANTI JOIN superseded USING (row_id)
-WHERE NOT is_empty AND broken_rules IS NULL
+    known_rows.row_id,
+    history.* EXCLUDE (job, from_run_date, to_run_date, since, is_current, first_run_date, known_genre)
+FROM known_rows
+INNER JOIN track_history AS history ON history.rowid = known_rows.history_row

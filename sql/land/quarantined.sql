@@ -17,7 +17,7 @@ WITH kept_out AS (
         track_id,
         ['instance_id.unique: a later row of the same track says something else'] AS reasons,
         to_json(struct_pack(
-            instance_id := track_id, *COLUMNS(* EXCLUDE (row_id, track_id, quarantine_id, is_empty, broken_rules, received, artist_key))
+            instance_id := track_id, *COLUMNS(* EXCLUDE (row_id, track_id, quarantine_id, is_empty, broken_rules, received, artist_key, received_hash))
         ))::VARCHAR AS received
     FROM landed
     SEMI JOIN (FROM superseded WHERE contradicts) AS contradicting USING (row_id)

@@ -17,7 +17,7 @@ candidates AS (
         row_id,
         track_id,
         music_genre,
-        row(*COLUMNS(* EXCLUDE (row_id, quarantine_id, music_genre, is_empty, broken_rules, received, artist_key))) AS content
+        row(*COLUMNS(* EXCLUDE (row_id, quarantine_id, music_genre, is_empty, broken_rules, received, artist_key, received_hash))) AS content
     FROM landed
     SEMI JOIN repeated USING (track_id)
     WHERE NOT is_empty AND broken_rules IS NULL

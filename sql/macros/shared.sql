@@ -9,6 +9,9 @@ CREATE OR REPLACE TEMP MACRO row_number_of(row_id) AS row_id & ((1::BIGINT << 40
 CREATE OR REPLACE TEMP MACRO filled(cells) AS
     len(list_filter(json_extract_string(to_json(cells), '$.*'), lambda cell: trim(cell) <> ''));
 
+-- A hash, of 64 bits, of a row as it was received and of how it is cleaned, {cleaning}: where one of both differs, so does the hash.
+CREATE OR REPLACE TEMP MACRO row_hash(cells) AS hash(cells, {cleaning});
+
 -- The following take the text of one cell as the source holds it.
 
 -- A name or word as people read it: NFC, every run of white space one space, none at the ends, '' is missing.

@@ -7,7 +7,7 @@ before that it would score the same, and scores the others; view ``predictions``
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
 from genrepipe.core.version import VERSION
@@ -19,25 +19,33 @@ if TYPE_CHECKING:
     import polars as pl
 
     from genrepipe.model.bundle import Bundle
+    from genrepipe.warehouse.ledger import Run
     from genrepipe.warehouse.steps import Steps
 
-OF_DATE = "job = (SELECT job FROM run) AND (SELECT run_date FROM run) BETWEEN from_run_date AND to_run_date"
+OF_DATE = "job = $job AND from_run_date <= $day AND to_run_date >= $day"
 OF_ACCEPTED = f"{OF_DATE} AND track_id IN (SELECT track_id FROM accepted)"
 
 
-def cut(steps: Steps, rows: str = OF_DATE) -> None:
+def cut(steps: Steps, run: Run, rows: str = OF_DATE) -> None:
     """Take the run date out of the stretches of rows that hold it; what they say of other dates stays."""
-    database = steps.database
+    database, asked = steps.database, of_run(run)
+    if not database.value(f"SELECT count(*) FROM (FROM prediction_history WHERE {rows} LIMIT 1)", asked):
+        return
     steps.make("delivery_dates")
     database.execute(
         "INSERT INTO prediction_history BY NAME SELECT * REPLACE ((SELECT after_date FROM delivery_dates) AS from_run_date, NULL AS replay_id) "
-        f"FROM prediction_history WHERE {rows} AND to_run_date > (SELECT run_date FROM run)"
+        f"FROM prediction_history WHERE {rows} AND to_run_date > $day",
+        asked,
     )
-    begun = f"{rows} AND from_run_date < (SELECT run_date FROM run)"
-    database.execute(f"DELETE FROM prediction_history WHERE {rows} AND from_run_date = (SELECT run_date FROM run)")
+    database.execute(f"DELETE FROM prediction_history WHERE {rows} AND from_run_date = $day", asked)
     database.execute(
-        f"UPDATE prediction_history SET to_run_date = (SELECT before_date FROM delivery_dates) WHERE {begun}"
+        f"UPDATE prediction_history SET to_run_date = (SELECT before_date FROM delivery_dates) WHERE {rows}", asked
     )
+
+
+def of_run(run: Run) -> dict[str, Any]:
+    """Return the parameters of ``OF_DATE``."""
+    return {"job": run.job, "day": run.run_date}
 
 
 def continue_predictions(steps: Steps, bundle: Bundle) -> int:

@@ -96,20 +96,21 @@ def batches(steps: Steps, rows: int, *, of: str = "scorable", beside: Sequence[s
     read = ["track_id", "artist_name", "track_name", *(name for name in features.columns() if name != "duration_ms")]
     columns = ", ".join(["row_id", *map(identifier, read), *beside])
     steps.make(of)
-    landed = "landed"
-    if database.value("SELECT count(*) FROM known_rows"):
-        landed = "delivered"
-        steps.bind(landed, f"SELECT {columns} FROM accepted SEMI JOIN {of} USING (row_id)", kind="table")
+    known = database.value("SELECT count(*) FROM known_rows")
+    if not known:
+        steps.release("delivered")
+        steps.bind("delivered", "FROM landed")
+    source = "accepted" if known and of != "scored" else "delivered"
+    steps.make(source)
     for between in _ranges(steps, of, rows):
         added = database.frame(f"FROM {of} {WITHIN} ORDER BY row_id", between)
         few = f"SEMI JOIN (SELECT row_id FROM {of} {WITHIN}) AS few USING (row_id)" if _sparse(added["row_id"]) else ""
-        received = database.frame(f"SELECT {columns} FROM {landed} {few} {WITHIN}", between)
+        received = database.frame(f"SELECT {columns} FROM {source} {few} {WITHIN}", between)
         # Joined here, where both are in order already; DuckDB would copy the names of all rows once more.
         if received["row_id"].equals(added["row_id"]):
             yield received.hstack(added.drop("row_id"))
         else:
             yield added.join(received, on="row_id", maintain_order="left")
-    steps.release("delivered")
 
 
 def _ranges(steps: Steps, relation: str, rows: int) -> Iterator[dict[str, int]]:

@@ -113,7 +113,8 @@ class Replay(ScoringRun):
         self.steps.make("earlier_runs")
         self.database.execute(
             "INSERT INTO superseded SELECT row_id, true, false FROM accepted WHERE track_id IN (SELECT track_id FROM prediction_history "
-            f"WHERE {history.OF_DATE} AND (replay_id IS NULL OR from_run_date < (SELECT run_date FROM run)))"
+            f"WHERE {history.OF_DATE} AND (replay_id IS NULL OR from_run_date < $day))",
+            history.of_run(self.run),
         )
         self.counts = landing.count(self.database)
         self.reasons = quarantine.reasons(self.steps)
@@ -130,7 +131,7 @@ class Replay(ScoringRun):
             "DELETE FROM shadow_predictions WHERE job = ? AND run_date = ? AND track_id IN (SELECT track_id FROM accepted)",
             [self.run.job, self.run.run_date],
         )
-        history.cut(self.steps, history.OF_ACCEPTED)
+        history.cut(self.steps, self.run, history.OF_ACCEPTED)
 
     def _continue(self) -> int:
         history.none_continue(self.steps)

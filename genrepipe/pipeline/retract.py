@@ -90,8 +90,8 @@ def _take_back(steps: Steps, run: Run) -> int:
         kind="table",
     )
     steps.make("delivery_dates")  # while the delivery still stands
-    predictions = database.value(f"SELECT count(*) FROM prediction_history WHERE {history.OF_DATE}")
-    history.cut(steps)
+    predictions = database.value(f"SELECT count(*) FROM prediction_history WHERE {history.OF_DATE}", delivery)
+    history.cut(steps, run)
     for table, rows in ROWS.items():
         database.execute(f"DELETE FROM {table} WHERE {rows}", delivery)
     database.execute(

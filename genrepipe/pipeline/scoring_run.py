@@ -206,7 +206,7 @@ class ScoringRun:
         self.database.execute(
             "DELETE FROM shadow_predictions WHERE job = ? AND run_date = ?", [self.run.job, self.run.run_date]
         )
-        history.cut(self.steps)
+        history.cut(self.steps, self.run)
 
     def _continue(self) -> int:
         """Continue the predictions of the date before that stay; ``force`` scores every track again."""

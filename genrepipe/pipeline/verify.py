@@ -99,7 +99,7 @@ def _score_again(warehouse: Path, run_id: str, line: dict[str, Any], folder: Pat
         steps.bind_row("run", **run.relation())
         landing.land(steps, source)
         prepare.update_catalogue(steps)
-        history.cut(steps)
+        history.cut(steps, run)
         prepare.make_scorable(steps, bundle.duration_ms)
         history.none_continue(steps)
         predict(steps, run, bundle, Scorer(bundle, plan.threads))

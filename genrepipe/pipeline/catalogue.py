@@ -160,8 +160,6 @@ def settle(steps: Steps, horizon: date) -> None:
         [horizon],
     )
     steps.bind("affected_tracks", "SELECT DISTINCT track_id FROM settled_rows", kind="table")
-    steps.release("as_of")
-    choose_current(steps)
     steps.release("profiles", "touched_artists")
     steps.bind(
         "touched_artists",
@@ -169,5 +167,7 @@ def settle(steps: Steps, horizon: date) -> None:
         "SELECT artist_key FROM track_history SEMI JOIN affected_tracks USING (track_id) WHERE artist_key IS NOT NULL",
         kind="table",
     )
+    steps.release("as_of")
+    choose_current(steps)
     renew_profiles(steps)
-    steps.release("affected_tracks", "settled_rows")
+    steps.release("affected_tracks")

@@ -166,7 +166,7 @@ def _take_tracks(database: Database, tracks: str) -> None:
     kept = [c.name for c in contracts.load("tracks").named("track_history").properties]
     added = {
         "from_run_date": "last_run_date", "to_run_date": "last_run_date", "since": "first_run_date", "is_current": "true",
-        "known_genre": "music_genre",
+        "known_genre": "music_genre", "artist_key": "artist_key_of(old.artist_name)", "received_hash": "NULL",
         "job": "coalesce(predicted.job, of_date.job, 'score')",
     }  # fmt: skip
     columns = ", ".join(f"{added.get(name, f'old.{identifier(name)}')} AS {identifier(name)}" for name in kept)

@@ -115,7 +115,7 @@ def test_a_row_may_lack_six_features_and_no_more(
     tmp_path: Path, steps: Steps, missing: list[set[str]], cell: str
 ) -> None:
     path = write_csv(tmp_path / "t.csv", [track(i, **dict.fromkeys(names, cell)) for i, names in enumerate(missing, 1)])
-    steps.release("landed", "parts", "unparsed")
+    steps.release("landed", "parts", "unparsed", "known_rows")
     landing.land(steps, sources.resolve([str(path)]))
     found = [reasons for (reasons,) in steps.database.rows("SELECT broken_rules FROM landed ORDER BY row_id")]
     reason = ["row.features: more than 6 of the 13 audio features are missing"]
@@ -166,7 +166,7 @@ def test_pandera_agrees_with_sql_on_every_row(tmp_path: Path, steps: Steps, chan
     """A row that SQL lets through passes pandera; one that SQL rejects for its values fails pandera."""
     path = write_csv(tmp_path / "t.csv", [track(i, **change) for i, change in enumerate(changes, 1)])
     columns = [c for c in contracts.load("tracks").table.columns if c not in {"first_run_date", "last_run_date"}]
-    steps.release("landed", "parts", "unparsed")
+    steps.release("landed", "parts", "unparsed", "known_rows")
     landing.land(steps, sources.resolve([str(path)]))
     rows = steps.database.frame("FROM landed ORDER BY row_id")
     typed = rows.select(columns).with_columns(

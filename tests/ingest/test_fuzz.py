@@ -76,7 +76,7 @@ def steps() -> Iterator[Steps]:
 def land(steps: Steps, path: Path, content: bytes) -> str:
     """Land a file of these bytes, prove that no line of it is lost, and return how it ended."""
     path.write_bytes(content)
-    steps.release("landed", "parts", "unparsed")
+    steps.release("landed", "parts", "unparsed", "known_rows")
     try:
         counts = landing.land(steps, sources.resolve([str(path)])).counts
     except (UsageError, ContractBroken, StorageError) as error:

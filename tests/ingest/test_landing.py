@@ -61,7 +61,7 @@ def numbered(steps: Steps) -> Numbered:
 
 def land(steps: Steps, *paths: object, **options: Any) -> Numbered:
     """Land a source in a run that may have landed another one."""
-    steps.release("landed", "parts", "unparsed")
+    steps.release("landed", "parts", "unparsed", "known_rows")
     landing.land(steps, sources.resolve(map(str, paths), **options))
     return numbered(steps)
 

@@ -379,7 +379,7 @@ def steps() -> Iterator[Steps]:
 def check(steps: Steps, folder: Path, forms: list[Form]) -> str:
     """Land a delivery, prove that it is the rows that were meant, and return how it ended."""
     arguments, named, rows = write(folder, forms)
-    steps.release("landed", "parts", "unparsed")
+    steps.release("landed", "parts", "unparsed", "known_rows")
     try:
         source = sources.resolve(arguments, encoding=named)
         assert source.not_read == ()

@@ -35,7 +35,7 @@ def test_a_run_is_scored_again_and_told_apart(tmp_path: Path, sample: Path, monk
     for change, code, status in ((4e-6, 0, "within tolerance"), (0.01, 70, "different")):
         with duckdb.connect(warehouse) as connection:
             connection.execute(
-                f"UPDATE predictions SET probabilities = struct_update(probabilities, Rock := (probabilities.Rock + {change})::FLOAT) WHERE track_id = (SELECT min(track_id) FROM predictions)"
+                f"UPDATE prediction_history SET probabilities = struct_update(probabilities, Rock := (probabilities.Rock + {change})::FLOAT) WHERE track_id = (SELECT min(track_id) FROM predictions)"
             )
         found = run(*verify)
         assert (found.code, found.json["status"]) == (code, status)

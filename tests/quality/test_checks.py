@@ -130,7 +130,7 @@ def test_a_failed_audit_stops_the_publish(tmp_path: Path, sample: Path, monkeypa
     folder = tmp_path / "sql"
     shutil.copytree(ours, folder)
     (folder / "audits" / "always_offends.sql").write_text(
-        "-- No track is called anything.\nSELECT track_id FROM predictions LIMIT 3\n"
+        "-- No track is called anything.\nSELECT track_id FROM run_predictions LIMIT 3\n"
     )
     kept = assets.shipped
     monkeypatch.setattr(assets, "shipped", lambda name: folder if name == "sql" else kept(name))

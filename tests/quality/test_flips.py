@@ -84,7 +84,7 @@ def test_a_difference_that_is_noise_is_called_so(tmp_path: Path) -> None:
     score(source, warehouse)
     with duckdb.connect(warehouse) as connection:
         connection.execute(
-            "UPDATE predictions SET genre = runner_up, probability = runner_up_probability WHERE track_id = '3'"
+            "UPDATE prediction_history SET genre = runner_up, probability = runner_up_probability WHERE track_id = '3'"
         )
-    score(source, warehouse, NEXT, *FREE)
+    score(source, warehouse, NEXT, *FREE, "--force")  # or else it would be continued as it is
     assert [(flip["track_id"], flip["cause"]) for flip in flips(warehouse)] == [("3", "numeric noise")]

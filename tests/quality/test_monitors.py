@@ -37,7 +37,7 @@ class LongTitles(Monitor):
         self.counts: list[int] = []
 
     def observe(self, batch: Batch) -> None:
-        assert len(batch.audio) == len(batch.predictions) == len(batch.labels)
+        assert len(batch.predictions) == len(batch.labels)
         self.counts.append(int((batch.predictions["track_name"].str.len_chars() > 20).sum()))
 
     def write(self, scored: Scored) -> int:

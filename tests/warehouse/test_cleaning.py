@@ -48,7 +48,7 @@ def empty(steps: Steps) -> None:
 
 def forget(steps: Steps) -> None:
     """Release what was bound for one night."""
-    steps.release("run", "parts", "unparsed", "landed", "medians", "visible_tracks", "profiles")
+    steps.release("run", "parts", "unparsed", "known_rows", "landed", "medians", "visible_tracks", "profiles")
 
 
 def take(steps: Steps, path: Path, rows: list[dict[str, str]], day: str) -> RowCounts:

@@ -116,7 +116,7 @@ def test_a_name_is_bound_once(database: Database) -> None:
 
 
 def test_a_step_runs_after_those_it_depends_on(database: Database) -> None:
-    runner = relations(database, {"landed": [{"row_id": 1, "track_id": "a", "is_empty": False}]})
+    runner = relations(database, {"landed": [{"row_id": 1, "track_id": "a", "is_empty": False}], "known_rows": []})
     runner.make("accepted")
     assert "superseded" in runner
     assert database.value("SELECT track_id FROM accepted") == "a"
@@ -124,7 +124,7 @@ def test_a_step_runs_after_those_it_depends_on(database: Database) -> None:
 
 
 def test_what_was_made_of_a_relation_goes_with_it(database: Database) -> None:
-    runner = relations(database, {"landed": [{"row_id": 1, "track_id": "a", "is_empty": False}]})
+    runner = relations(database, {"landed": [{"row_id": 1, "track_id": "a", "is_empty": False}], "known_rows": []})
     runner.make("accepted")
     runner.release("superseded")
     assert "accepted" not in runner
@@ -161,6 +161,10 @@ def landed(number: int, track: str | None = "a", **columns: Any) -> dict[str, An
 def held(track: str, first: date, last: date, **columns: Any) -> dict[str, Any]:
     row = {"job": "nightly", "track_id": track, "from_run_date": first, "to_run_date": last, "since": first}
     return {**row, "is_current": True, **columns}
+
+
+def predicted(track: str, first: date, last: date, **columns: Any) -> dict[str, Any]:
+    return {"job": "nightly", "track_id": track, "from_run_date": first, "to_run_date": last, **columns}
 
 
 LAST_WEEK, LATER = date(2026, 11, 15), date(2026, 11, 25)
@@ -209,11 +213,27 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
         ("broken and empty rows replace nothing", {"landed": [landed(1), landed(2, broken_rules=["x"]), landed(3, is_empty=True)]}, []),
         ("two ids of quarantine do not make rows differ", {"landed": [landed(1, quarantine_id="p"), landed(2, quarantine_id="q")]}, [{"row_id": 1, "contradicts": False}]),
     ],
+    "cleaned": [
+        (
+            "one row a track that keeps the contract; a label of no genre is none, and its row is not recognised again",
+            {"landed": [
+                landed(1, energy=0.5), landed(2, music_genre="Jazz", received_hash=2), landed(3, "b", broken_rules=["x"]), landed(4, "c", music_genre="Polka", received_hash=4),
+                landed(5, "d", received_hash=5), landed(6, "e", received_hash=6, quarantine_id="q"),
+            ]},
+            [
+                {"row_id": 2, "track_id": "a", "music_genre": "Jazz", "received_hash": 2}, {"row_id": 4, "track_id": "c", "music_genre": None, "received_hash": None},
+                {"row_id": 5, "received_hash": 5}, {"row_id": 6, "received_hash": None},
+            ],
+        ),
+    ],
     "accepted": [
         (
-            "one row a track that keeps the contract; a label of no genre is none",
-            {"landed": [landed(1, energy=0.5), landed(2, music_genre="Jazz"), landed(3, "b", broken_rules=["x"]), landed(4, "c", music_genre="Polka")]},
-            [{"row_id": 2, "track_id": "a", "music_genre": "Jazz"}, {"row_id": 4, "track_id": "c", "music_genre": None}],
+            "what was cleaned, and what is known",
+            {
+                "cleaned": [{"row_id": 2, "track_id": "a", "energy": 0.5, "quarantine_id": "q"}], "known_rows": [{"row_id": 1, "history_row": 1}],
+                "track_history": [held("x", YESTERDAY, YESTERDAY), held("b", YESTERDAY, YESTERDAY, valence=0.25, artist_key="bob")],
+            },
+            [{"row_id": 1, "track_id": "b", "energy": None, "valence": 0.25, "artist_key": "bob", "quarantine_id": None}, {"row_id": 2, "track_id": "a", "energy": 0.5, "valence": None, "quarantine_id": "q"}],
         ),
     ],
     "quarantined": [
@@ -243,19 +263,29 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             "the same values on this date, or on the date before; not those of another job, or an older date",
             {
                 "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY}],
-                "accepted": [{"row_id": 1, "track_id": "a", "energy": 0.5}, {"row_id": 2, "track_id": "b"}, {"row_id": 3, "track_id": "c"}],
+                "cleaned": [{"row_id": 1, "track_id": "a", "energy": 0.5}, {"row_id": 2, "track_id": "b"}, {"row_id": 3, "track_id": "c"}],
+                "known_rows": [],
                 "track_history": [
                     held("a", YESTERDAY, YESTERDAY, energy=0.5), held("a", TODAY, TODAY, energy=0.7), held("b", YESTERDAY, LATER, known_genre="Jazz"),
                     held("c", LAST_WEEK, LAST_WEEK), held("c", YESTERDAY, YESTERDAY, job="weekly"),
                 ],
             },
-            [{"row_id": 1, "from_run_date": YESTERDAY, "is_held": False}, {"row_id": 2, "from_run_date": YESTERDAY, "is_held": True}],
+            [{"row_id": 1, "history_row": 0, "from_run_date": YESTERDAY, "is_held": False}, {"row_id": 2, "history_row": 2, "from_run_date": YESTERDAY, "is_held": True}],
+        ),
+        (
+            "known rows are the same without a look at them",
+            {
+                "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY}], "cleaned": [], "known_rows": [{"row_id": 5, "history_row": 1}],
+                "track_history": [held("a", YESTERDAY, YESTERDAY), held("b", YESTERDAY, YESTERDAY, known_genre="Jazz")],
+            },
+            [{"row_id": 5, "track_id": "b", "history_row": 1, "is_held": False, "known_genre": "Jazz", "stays_current": True}],
         ),
         (
             "every value counts, and where it stands; zeros are alike",
             {
                 "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY}],
-                "accepted": [
+                "known_rows": [],
+                "cleaned": [
                     {"row_id": 1, "track_id": "a", "energy": 0.5, "valence": 0.25}, {"row_id": 2, "track_id": "b", "energy": -0.0},
                     {"row_id": 3, "track_id": "c", "artist_name": "Ann"}, {"row_id": 4, "track_id": "d", "music_genre": "Jazz"},
                 ],
@@ -268,14 +298,14 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
         ),
     ],
     "continued_rows": [
-        ("not where this date is held", {"same_rows": [{"row_id": 1, "is_held": False}, {"row_id": 2, "is_held": False}, {"row_id": 2, "is_held": True}]}, [{"row_id": 1}]),
+        ("not where this date is held", {"same_rows": [{"row_id": 1, "history_row": 7, "is_held": False}, {"row_id": 2, "history_row": 8, "is_held": False}, {"row_id": 2, "history_row": 9, "is_held": True}]}, [{"history_row": 7}]),
     ],
     "replaced_rows": [
         (
             "what the date held and this delivery does not say",
             {
                 "run": [RUN], "delivery_dates": [{"takes_back": True}], "accepted": [{"track_id": "b"}],
-                "same_rows": [{"track_id": "a", "from_run_date": YESTERDAY, "is_held": True}],
+                "same_rows": [{"track_id": "a", "history_row": 0, "is_held": True}],
                 "track_history": [held("a", YESTERDAY, TODAY), held("b", TODAY, LATER), held("c", LAST_WEEK, LATER), held("d", YESTERDAY, YESTERDAY), held("e", TODAY, TODAY, job="weekly")],
             },
             [{"track_id": "b"}, {"track_id": "c"}],
@@ -302,10 +332,17 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             ],
         ),
     ],
-    "added_rows": [
+    "added_tracks": [
         (
             "what nobody said before",
-            {"run": [RUN], "accepted": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "b", "energy": 0.5}], "same_rows": [{"row_id": 1}]},
+            {"cleaned": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "b", "artist_key": "ann"}], "same_rows": [{"row_id": 1}]},
+            [{"row_id": 2, "track_id": "b", "artist_key": "ann"}],
+        ),
+    ],
+    "added_rows": [
+        (
+            "as rows of this date",
+            {"run": [RUN], "cleaned": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "b", "energy": 0.5}], "added_tracks": [{"row_id": 2}]},
             [{"job": "nightly", "track_id": "b", "from_run_date": TODAY, "to_run_date": TODAY, "since": TODAY, "energy": 0.5}],
         ),
     ],
@@ -314,7 +351,7 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             "replaced, known already, labelled, or not current any more",
             {
                 "run": [RUN], "delivery_dates": [{"redraws": False}], "accepted": [],
-                "replaced_rows": [{"track_id": "a"}], "added_rows": [{"track_id": "b"}, {"track_id": "d"}, {"track_id": "c"}],
+                "replaced_rows": [{"track_id": "a"}], "added_tracks": [{"track_id": "b"}, {"track_id": "d"}, {"track_id": "c"}],
                 "same_rows": [{"track_id": "e", "stays_current": True}, {"track_id": "f", "stays_current": False}],
                 "track_history": [held("b", YESTERDAY, YESTERDAY, job="weekly"), held("z", YESTERDAY, YESTERDAY)], "labels": [{"track_id": "c"}],
             },
@@ -323,13 +360,13 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
         (
             "a snapshot decides about the job's older tracks that it lacks",
             {
-                "run": [RUN], "delivery_dates": [{"redraws": True}], "accepted": [{"track_id": "a"}], "replaced_rows": [], "added_rows": [], "same_rows": [],
+                "run": [RUN], "delivery_dates": [{"redraws": True}], "accepted": [{"track_id": "a"}], "replaced_rows": [], "added_tracks": [], "same_rows": [],
                 "track_history": [held("a", YESTERDAY, YESTERDAY), held("b", YESTERDAY, YESTERDAY), held("c", YESTERDAY, YESTERDAY, job="weekly"), held("d", LATER, LATER)],
             },
             [{"track_id": "b"}],
         ),
         ("where the job has later dates, every track", {
-            "run": [RUN], "delivery_dates": [{"redraws": False, "after_date": LATER}], "accepted": [], "replaced_rows": [], "added_rows": [{"track_id": "a"}],
+            "run": [RUN], "delivery_dates": [{"redraws": False, "after_date": LATER}], "accepted": [], "replaced_rows": [], "added_tracks": [{"track_id": "a"}],
             "same_rows": [],
         }, [{"track_id": "a"}]),
     ],
@@ -446,16 +483,39 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
     ],
     "profiles": [
         (
-            "one row an artist, without regard to case; none for those without",
-            {"visible_tracks": [{"artist_name": "Ann", "popularity": 10, "duration_ms": 1000}, {"artist_name": "ANN", "popularity": 30}, {"popularity": 5}]},
+            "one row an artist; none for those without",
+            {"visible_tracks": [{"artist_key": "ann", "popularity": 10, "duration_ms": 1000}, {"artist_key": "ann", "popularity": 30}, {"popularity": 5}]},
             [{"artist_key": "ann", "tracks": 2, "duration_ms_count": 1, "tempo_count": 0, "duration_ms_median": 1000.0, "popularity_count": 2, "popularity_mean": 20.0, "popularity_variance": 100.0}],
         ),
         (
             "over known values: what is missing is no bound of a transform, and no mode",
-            {"visible_tracks": [{"artist_name": "Ann"}, {"artist_name": "Ann", "energy": 0.5, "loudness": 5.0, "speechiness": 0.0001, "mode": "Minor"}, {"artist_name": "Bob"}]},
+            {"visible_tracks": [{"artist_key": "ann"}, {"artist_key": "ann", "energy": 0.5, "loudness": 5.0, "speechiness": 0.0001, "mode": "Minor"}, {"artist_key": "bob"}]},
             [
                 {"artist_key": "ann", "tracks": 2, "energy_count": 1, "energy_mean": 0.0, "energy_variance": 0.0, "loudness_count": 1, "loudness_mean": 0.0, "speechiness_mean": -6.90776, "mode_count": 1, "mode_mean": 1.0, "acousticness_count": 0, "acousticness_mean": None},
                 {"artist_key": "bob", "tracks": 1, "energy_count": 0, "energy_mean": None, "energy_variance": None, "loudness_count": 0, "loudness_mean": None, "speechiness_mean": None, "mode_count": 0, "mode_mean": None, "acousticness_count": 0, "acousticness_mean": None},
+            ],
+        ),
+    ],
+    "touched_artists": [
+        (
+            "of tracks that are new, replaced, or of which another row may be current",
+            {
+                "added_tracks": [{"track_id": "a", "artist_key": "ann"}, {"track_id": "x"}], "replaced_rows": [held("b", YESTERDAY, TODAY, artist_key="bob")],
+                "affected_tracks": [{"track_id": "c"}], "track_history": [held("c", YESTERDAY, YESTERDAY, artist_key="cat"), held("d", YESTERDAY, YESTERDAY, artist_key="dan")],
+            },
+            [{"artist_key": name} for name in ("ann", "bob", "cat")],
+        ),
+    ],
+    "renewed_profiles": [
+        (
+            "what differs has a version that it never had",
+            {
+                "profiles": [{"artist_key": "ann", "tracks": 2}, {"artist_key": "bob", "tracks": 1}, {"artist_key": "cat", "tracks": 1}],
+                "artist_profiles": [{"artist_key": "ann", "tracks": 1, "version": 9}, {"artist_key": "bob", "tracks": 1, "version": 1}], "runs": RUNS,
+            },
+            [
+                {"artist_key": "ann", "tracks": 2, "is_as_before": False, "version": 10}, {"artist_key": "bob", "is_as_before": True},
+                {"artist_key": "cat", "is_as_before": False, "version": 4},
             ],
         ),
     ],
@@ -495,15 +555,62 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
         (
             "of the tracks of which another row may be current, and of those that go on with a newer label",
             {
-                "accepted": [{"row_id": 1, "track_id": "a", "music_genre": "Jazz"}, {"row_id": 2, "track_id": "b"}, {"row_id": 3, "track_id": "c"}, {"row_id": 4, "track_id": "d"}],
-                "affected_tracks": [{"track_id": "a"}, {"track_id": "d"}], "tracks": [{"track_id": "a", "music_genre": "Rap"}, {"track_id": "b", "music_genre": "Rock"}],
+                "cleaned": [{"row_id": 1, "track_id": "a", "music_genre": "Jazz"}, {"row_id": 2, "track_id": "b"}, {"row_id": 3, "track_id": "c"}, {"row_id": 4, "track_id": "d"}],
+                "affected_tracks": [{"track_id": "a"}, {"track_id": "d"}, {"track_id": "e"}], "known_rows": [{"row_id": 5, "history_row": 1}],
+                "track_history": [held("a", TODAY, TODAY), held("e", TODAY, TODAY)],
+                "tracks": [{"track_id": "a", "music_genre": "Rap"}, {"track_id": "b", "music_genre": "Rock"}, {"track_id": "e", "music_genre": "Anime"}],
                 "same_rows": [
                     {"row_id": 2, "track_id": "b", "stays_current": True, "known_genre": "Rock"},
                     {"row_id": 3, "track_id": "c", "stays_current": True, "music_genre": "Rap", "known_genre": "Rap"},
                     {"row_id": 1, "track_id": "a", "stays_current": True, "known_genre": "Blues"},
                 ],
             },
-            [{"row_id": 1, "music_genre": "Rap"}, {"row_id": 2, "music_genre": "Rock"}, {"row_id": 4, "music_genre": None}],
+            [{"row_id": 1, "music_genre": "Rap"}, {"row_id": 2, "music_genre": "Rock"}, {"row_id": 4, "music_genre": None}, {"row_id": 5, "music_genre": "Anime"}],
+        ),
+    ],
+    "recognisable_rows": [
+        (
+            "those of the job's date before",
+            {
+                "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY}],
+                "track_history": [
+                    held("a", LAST_WEEK, TODAY, received_hash=5), held("b", LAST_WEEK, LAST_WEEK, received_hash=6), held("c", YESTERDAY, YESTERDAY),
+                    held("d", YESTERDAY, YESTERDAY, received_hash=7, job="weekly"), held("e", TODAY, TODAY, received_hash=8),
+                ],
+            },
+            [{"history_row": 0, "received_hash": 5}],
+        ),
+    ],
+    "continued_predictions": [
+        (
+            "the same row, on the date before too, of an artist as it was",
+            {
+                "run": [RUN], "delivery_dates": [{"before_date": YESTERDAY}],
+                "scorable": [{"row_id": n, "profile_version": 3, "label": 1} for n in (1, 2, 3)] + [{"row_id": 4}, {"row_id": 5}, {"row_id": 6}],
+                "same_rows": [
+                    {"row_id": 1, "track_id": "a", "from_run_date": YESTERDAY}, {"row_id": 2, "track_id": "b", "from_run_date": YESTERDAY},
+                    {"row_id": 3, "track_id": "c", "from_run_date": TODAY}, {"row_id": 4, "track_id": "d", "from_run_date": YESTERDAY},
+                    {"row_id": 5, "track_id": "e", "from_run_date": YESTERDAY},
+                ],
+                "prediction_history": [
+                    predicted("a", YESTERDAY, YESTERDAY, profile_version=3), predicted("b", YESTERDAY, YESTERDAY, profile_version=2),
+                    predicted("c", YESTERDAY, YESTERDAY, profile_version=3), predicted("d", LAST_WEEK, YESTERDAY),
+                    predicted("e", LAST_WEEK, LAST_WEEK), predicted("f", YESTERDAY, YESTERDAY), predicted("d", YESTERDAY, YESTERDAY, job="weekly"),
+                ],
+            },
+            [{"row_id": 1, "label": 1, "history_row": 0}, {"row_id": 4, "label": None, "history_row": 3}],
+        ),
+    ],
+    "scored": [("those that do not continue", {"scorable": [{"row_id": 1}, {"row_id": 2}], "continued_predictions": [{"row_id": 1}]}, [{"row_id": 2}])],
+    "delivered": [
+        (
+            "cleaned or known, of those that are scored",
+            {
+                "scored": [{"row_id": 2}, {"row_id": 3}], "cleaned": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "b"}],
+                "known_rows": [{"row_id": 3, "history_row": 0}, {"row_id": 4, "history_row": 1}],
+                "track_history": [held("c", TODAY, TODAY, energy=0.5), held("d", TODAY, TODAY)],
+            },
+            [{"row_id": 2, "track_id": "b", "energy": None}, {"row_id": 3, "track_id": "c", "energy": 0.5}],
         ),
     ],
     "contextual": [
@@ -544,25 +651,41 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
         (
             "the newest one on a recent date",
             {
-                "run": [RUN], "runs": RUNS, "accepted": [{"row_id": 1, "track_id": "a"}],
-                "predictions": [
-                    {"job": "nightly", "run_id": "r0", "run_date": date(2026, 11, 20), "track_id": "a", "genre": "Jazz", "model": "m", "model_version": "1"},
-                    {"job": "nightly", "run_id": "r1", "run_date": YESTERDAY, "track_id": "a", "genre": "Rock", "model": "m", "model_version": "2"},
-                    {"job": "nightly", "run_id": "r0", "run_date": date(2026, 1, 1), "track_id": "a", "genre": "Anime"},
-                    {"job": "nightly", "run_id": "r1", "run_date": YESTERDAY, "track_id": "b", "genre": "Rock"},
+                "run": [RUN], "recent_dates": [{"run_date": date(2026, 11, 20)}, {"run_date": YESTERDAY}],
+                "runs": [RUNS[0], RUNS[1] | {"model": "m", "model_version": "2", "model_sha256": "abc"}],
+                "scored": [{"row_id": 1}], "delivered": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "c"}],
+                "prediction_history": [
+                    predicted("a", LAST_WEEK, date(2026, 11, 20), genre="Jazz"), predicted("a", YESTERDAY, YESTERDAY, genre="Rock"),
+                    predicted("a", date(2026, 1, 1), date(2026, 1, 1), genre="Anime"), predicted("b", YESTERDAY, YESTERDAY), predicted("c", YESTERDAY, YESTERDAY),
+                    predicted("a", TODAY, TODAY, genre="Rap"), predicted("a", LATER, LATER, genre="Blues"),
                 ],
             },
-            [{"track_id": "a", "date_before": YESTERDAY, "genre_before": "Rock", "model_before": "m 2"}],
+            [{"track_id": "a", "date_before": YESTERDAY, "genre_before": "Rock", "model_before": "m 2", "model_sha256_before": "abc"}],
         ),
     ],
-    "run_predictions": [("of this run", {"run": [RUN], "predictions": [{"run_id": "r2", "track_id": "a"}, {"run_id": "r1", "track_id": "b"}]}, [{"track_id": "a"}])],
+    "run_predictions": [
+        (
+            "all of the date that a run scored or continued",
+            {"run": [RUN], "prediction_history": [predicted("a", TODAY, TODAY), predicted("b", LAST_WEEK, TODAY, replay_id="p"), predicted("c", YESTERDAY, YESTERDAY), predicted("d", TODAY, TODAY, job="weekly")]},
+            [{"track_id": "a", "run_date": TODAY}, {"track_id": "b", "run_date": TODAY}],
+        ),
+        (
+            "of a replay, its own",
+            {"run": [RUN | {"action": "replay"}], "prediction_history": [predicted("a", TODAY, TODAY), predicted("b", TODAY, TODAY, replay_id="r2")]},
+            [{"track_id": "b"}],
+        ),
+    ],
     "run_flips": [("of this run", {"run": [RUN], "flips": [{"run_id": "r2", "track_id": "a"}, {"run_id": "r1", "track_id": "b"}]}, [{"track_id": "a"}])],
     "run_drift": [("of this run", {"run": [RUN], "drift": [{"run_id": "r2", "subject": "a"}, {"run_id": "r1", "subject": "b"}]}, [{"subject": "a"}])],
     "flipped": [
         (
-            "another genre than before",
+            "scored on this date, and another genre than before",
             {
-                "run_predictions": [{"track_id": "a", "genre": "Rock"}, {"track_id": "b", "genre": "Jazz"}, {"track_id": "c", "genre": "Jazz"}],
+                "run": [RUN],
+                "prediction_history": [
+                    predicted("a", TODAY, TODAY, genre="Rock"), predicted("b", TODAY, TODAY, genre="Jazz"), predicted("c", TODAY, TODAY, genre="Jazz"),
+                    predicted("a", YESTERDAY, YESTERDAY, genre="Jazz"), predicted("a", TODAY, TODAY, job="weekly", genre="Rap"),
+                ],
                 "earlier_predictions": [{"track_id": "a", "genre_before": "Jazz"}, {"track_id": "b", "genre_before": "Jazz"}],
             },
             [{"track_id": "a", "genre": "Rock", "genre_before": "Jazz"}],

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.ledger import RowCounts, Run
     from genrepipe.warehouse.steps import Steps
 
+PUBLISHED = {"predictions", "predictions_latest", "prediction_probabilities", "genre_daily"}
+
 
 @dataclass(frozen=True)
 class CheckResult:
@@ -70,7 +72,7 @@ def of_contract(steps: Steps, contract: str, limits: Mapping[str, float]) -> lis
     results = []
     for name, rule in contracts.load(contract).table.checks.items():
         query, limit = rule.query or "", limits.get(name, rule.limit)
-        steps.make_for(query)
+        _make_for(steps, name, query)
         observed = float(steps.database.value(query) or 0)
         sentence = f"{rule.description} At most {limit:g} {rule.unit}."
         results.append(CheckResult(name, sentence, observed, limit, rule.severity))
@@ -82,10 +84,25 @@ def of_audits(steps: Steps) -> list[CheckResult]:
     results = []
     for path in sorted((assets.shipped("sql") / "audits").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
-        steps.make_for(text)
+        _make_for(steps, path.stem, text)
         observed = float(steps.database.value(f"SELECT count(*) FROM ({text})"))
         results.append(CheckResult(path.stem, header(text)["description"], observed, 0.0, "error"))
     return results
+
+
+def _make_for(steps: Steps, name: str, query: str) -> None:
+    """Make what a check reads.
+
+    Raises
+    ------
+    ConfigurationError
+        It reads what is published, in which the run is not yet.
+    """
+    if published := PUBLISHED & steps.make_for(query):
+        raise ConfigurationError(
+            f"The check {name} reads {min(published)}, which shows the runs before this one",
+            "Read run_predictions, the predictions of the run",
+        )
 
 
 def refuse_rejected(steps: Steps, counts: RowCounts, where: str, limits: Mapping[str, float]) -> None:

@@ -279,9 +279,11 @@ class Steps:
                 self.bind(name, step.sql, kind="table")
                 measured.rows = int(self.database.value(f"SELECT count(*) FROM {name}")) if self.profile.enabled else 0
 
-    def make_for(self, sql: str) -> None:
-        """Make every relation that a query reads."""
-        self.make(*sorted(referenced_tables(self.database, sql)))
+    def make_for(self, sql: str) -> set[str]:
+        """Make every relation that a query reads, and return their names."""
+        names = referenced_tables(self.database, sql)
+        self.make(*sorted(names))
+        return names
 
     def _claim(self, name: str) -> None:
         if name in self._bound:

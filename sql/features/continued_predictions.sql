@@ -4,7 +4,7 @@
 -- feeds: prediction_history
 -- scope: artist
 -- The track was delivered then as it is now, and its artist's profile is the one that it was scored with. That bundle and contracts
--- are the same is asked of the run as a whole.
+-- are the same is asked of the run as a whole. A profile of an older state has no version, and is like no other.
 SELECT
     scorable.row_id,
     scorable.label,
@@ -17,4 +17,4 @@ INNER JOIN prediction_history AS history
     ON history.job = run.job
     AND history.track_id = same_rows.track_id
     AND history.to_run_date = delivery_dates.before_date
-WHERE scorable.profile_version IS NOT DISTINCT FROM history.profile_version
+WHERE scorable.artist_position = 0 OR scorable.profile_version = history.profile_version

@@ -22,9 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import genrepipe
 from genrepipe.core.errors import GenrepipeError, WarehouseUnusable
-from genrepipe.pipeline import labels, quarantine, replay, retract, rollback
+from genrepipe.pipeline import labels, quarantine, replay, retract, rollback, verify
+from genrepipe.warehouse.connection import Database
+from genrepipe.warehouse.steps import Steps
 from tests.pipeline.deliveries import Model
-from tests.support import ask, run, score, track, tracks, write_csv
+from tests.support import PLAN, ask, run, score, track, tracks, write_csv
 from tests.torture.torture import build
 
 DAYS = [date(2026, 11, 10) + timedelta(days=n) for n in range(5)]
@@ -36,7 +38,7 @@ def content(warehouse: Path) -> dict[str, Any]:
     """Return what a warehouse says, without ids and times of runs."""
     queries = {
         "tracks": "FROM tracks ORDER BY ALL",
-        "artist_profiles": "FROM artist_profiles ORDER BY ALL",
+        "artist_profiles": "SELECT * EXCLUDE (version) FROM artist_profiles ORDER BY ALL",
         "predictions": "SELECT * EXCLUDE (run_id, scored_at) FROM predictions ORDER BY ALL",
         "latest": "SELECT * EXCLUDE (run_id, scored_at) FROM predictions_latest ORDER BY ALL",
     }
@@ -256,17 +258,18 @@ class Deliveries(RuleBasedStateMachine):
 
     @rule(
         job=st.sampled_from(JOBS), day=st.sampled_from(DAYS), kind=st.sampled_from(["increment", "increment", "snapshot"]),
-        drawn=ROWS, keep=st.sampled_from([None, None, None, 2]), dry=st.booleans(),
+        drawn=ROWS, keep=st.sampled_from([None, None, None, 2]), dry=st.booleans(), verified=st.booleans(),
+        model=st.sampled_from(["lda-2d", "lda-2d", "artist-context"]),
     )  # fmt: skip
     def deliver(
-        self, job: str, day: date, kind: str, drawn: dict[int, Any], keep: int | None, dry: bool
+        self, job: str, day: date, kind: str, drawn: dict[int, Any], keep: int | None, dry: bool, verified: bool, model: str
     ) -> None:  # fmt: skip
         """Deliver a date for the first time, or correct it."""
         if day <= self.now.horizon:
             return
         source, rows, held_back = self._source(drawn)
         words: dict[str, Any] = {
-            "warehouse": self.warehouse, "run_date": day.isoformat(), "name": job, "model": "lda-2d", "limits": LIMITS,
+            "warehouse": self.warehouse, "run_date": day.isoformat(), "name": job, "model": model, "limits": LIMITS,
             "delivery": kind, "keep_days": keep,
         }  # fmt: skip
         expected = genrepipe.score(source, dry_run=True, **words) if dry else None
@@ -280,6 +283,8 @@ class Deliveries(RuleBasedStateMachine):
         if expected is not None:
             for name in ("predicted", "quarantined", "withdrawn", "flips", "warnings", "imputed"):
                 assert getattr(expected, name) == getattr(result, name), name
+        if verified:  # what it continued is what it would have scored
+            assert verify.verify(self.warehouse, result.run_id).status == "identical"
         if keep is not None:
             newest = max(on for of, on in self.now.deliveries if of == job)
             self.now.trim(job, min(newest - timedelta(days=keep), day - timedelta(days=1)))
@@ -290,7 +295,7 @@ class Deliveries(RuleBasedStateMachine):
         """The same again is recognised, and changes nothing."""
         lines = ask(
             self.warehouse,
-            "SELECT job, run_date, sources[1] AS source, delivery FROM runs WHERE status = 'published' AND action = 'score' ORDER BY finished_at",
+            "SELECT job, run_date, sources[1] AS source, delivery, model FROM runs WHERE status = 'published' AND action = 'score' ORDER BY finished_at",
         )
         standing = {(line["job"], line["run_date"]): line for line in lines}
         standing = {
@@ -300,7 +305,7 @@ class Deliveries(RuleBasedStateMachine):
             return
         (job, day), line = data.draw(st.sampled_from(sorted(standing.items(), key=lambda item: item[0])))
         result = genrepipe.score(
-            line["source"], self.warehouse, run_date=day, name=job, model="lda-2d", limits=LIMITS, delivery=line["delivery"]
+            line["source"], self.warehouse, run_date=day, name=job, model=line["model"], limits=LIMITS, delivery=line["delivery"]
         )  # fmt: skip
         assert result.status == "already published"
 
@@ -441,6 +446,17 @@ class Deliveries(RuleBasedStateMachine):
                 "WHERE a.from_run_date < b.from_run_date AND a.to_run_date >= b.from_run_date"
             ).fetchall()
             assert overlapping == []
+            overlapping = connection.execute(
+                "FROM prediction_history AS a JOIN prediction_history AS b USING (job, track_id) "
+                "WHERE a.from_run_date < b.from_run_date AND a.to_run_date >= b.from_run_date"
+            ).fetchall()
+            assert overlapping == []
+        with Database(self.warehouse, PLAN, read_only=True) as database:
+            steps = Steps(database)
+            steps.bind("visible_tracks", "FROM track_history WHERE is_current")
+            steps.make("profiles")
+            renewed = database.rows("SELECT * EXCLUDE (version) FROM profiles ORDER BY ALL")
+            assert renewed == database.rows("SELECT * EXCLUDE (version) FROM artist_profiles ORDER BY ALL")
 
 
 def machine(examples: int, steps: int) -> Any:

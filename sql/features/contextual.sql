@@ -1,7 +1,6 @@
 -- Scorable tracks beside the aggregates of their artist's visible tracks; 0 where there are none.
 -- reads: scorable, artist_positions
 -- makes: contextual (view)
--- feeds: predictions
 -- scope: artist
 SELECT
     scorable.*,

@@ -32,7 +32,7 @@ def contextual(path: Path, rows: int = 2) -> pl.DataFrame:
     with prepare.landed_in_memory(source, run) as (steps, _):
         prepare.update_catalogue(steps)
         prepare.make_scorable(steps, 200_000.0)
-        return pl.concat(prepare.batches(steps, rows, context=True))
+        return pl.concat(prepare.batches(steps, rows, of="contextual"))
 
 
 def need_vectors(name: str) -> None:

@@ -163,7 +163,7 @@ def test_a_profile_names_every_step_and_changes_no_answer(tmp_path: Path, sample
     result = run("score", sample, "--warehouse", profiled, "--model", model, "--profile", "--output", "json")
     steps = {(cost["stage"], cost["step"]): cost for cost in result.json["profile"]}
     assert {stage for stage, _ in steps} == set(result.json["stages"])
-    for step in ("fetch", "graph", "assemble", "predictions"):
+    for step in ("fetch", "graph", "assemble", "prediction_history"):
         assert steps["scoring", step]["rows"] == 3000
     assert steps["landing", "landed"]["rows"] == result.json["received"]
     measured = sum(cost["seconds"] for cost in steps.values())

@@ -12,8 +12,10 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.steps import Steps
 
+ARTISTS_IN_A_MB = 500  # their aggregates take about 1 KB each
 ROW = "history.job = {0}.job AND history.track_id = {0}.track_id AND history.from_run_date = {0}.from_run_date"
 
 
@@ -79,29 +81,43 @@ def see(steps: Steps) -> None:
     database = steps.database
     steps.make("touched_artists")
     renew_profiles(steps)
-    if database.value("SELECT count(*) FROM track_history CROSS JOIN run WHERE to_run_date > run.run_date"):
-        run_date = database.value("SELECT run_date FROM run")
-        _as_of(steps, run_date)
-        steps.make("profiles")
-    else:
+    if not database.value("SELECT count(*) FROM track_history CROSS JOIN run WHERE to_run_date > run.run_date"):
         steps.bind("profiles", "FROM artist_profiles")
+        return
+    _as_of(steps, database.value("SELECT run_date FROM run"))
+    steps.make("tracks_then")
+    database.execute("CREATE TEMP TABLE profiles_then AS FROM artist_profiles LIMIT 0")
+    artists = database.value("SELECT approx_count_distinct(artist_key) FROM tracks_then")
+    for some in _buckets(database, artists):
+        with steps.bound("visible_tracks", f"FROM tracks_then WHERE {some}"):
+            steps.make("profiles")
+            database.execute("INSERT INTO profiles_then BY NAME FROM profiles")
+    steps.bind("profiles", "FROM profiles_then")
 
 
 def renew_profiles(steps: Steps) -> None:
     """Make the rows of table ``artist_profiles`` anew of the relation ``touched_artists``."""
     database = steps.database
-    some = (
-        "SEMI JOIN touched_artists USING (artist_key)" if database.value("SELECT count(*) FROM artist_profiles") else ""
-    )
-    with steps.bound("visible_tracks", f"FROM track_history {some} WHERE is_current"):
-        steps.make("renewed_profiles")
-        database.execute(
-            "DELETE FROM artist_profiles WHERE artist_key IN (FROM touched_artists) "
-            "AND artist_key NOT IN (SELECT artist_key FROM renewed_profiles WHERE is_as_before)"
-        )
-        database.execute(
-            "INSERT INTO artist_profiles BY NAME SELECT * EXCLUDE (is_as_before) FROM renewed_profiles WHERE NOT is_as_before"
-        )
+    artists, known = database.rows(
+        "SELECT (SELECT count(*) FROM touched_artists), (SELECT count(*) FROM artist_profiles)"
+    )[0]
+    of_them = "SEMI JOIN touched_artists USING (artist_key)" if known else ""
+    for some in _buckets(database, artists):
+        with steps.bound("visible_tracks", f"FROM track_history {of_them} WHERE is_current AND {some}"):
+            steps.make("renewed_profiles")
+            database.execute(
+                f"DELETE FROM artist_profiles WHERE {some} AND artist_key IN (FROM touched_artists) "
+                "AND artist_key NOT IN (SELECT artist_key FROM renewed_profiles WHERE is_as_before)"
+            )
+            database.execute(
+                "INSERT INTO artist_profiles BY NAME SELECT * EXCLUDE (is_as_before) FROM renewed_profiles WHERE NOT is_as_before"
+            )
+
+
+def _buckets(database: Database, artists: int) -> list[str]:
+    """Return predicates that part artists into buckets, whose aggregates fit into DuckDB's memory at once: medians are not spilled."""
+    count = max(1, -(-artists // (database.memory_mb * ARTISTS_IN_A_MB)))
+    return [f"hash(artist_key) % {count} = {bucket}" for bucket in range(count)] if count > 1 else ["true"]
 
 
 def withdrawn(steps: Steps) -> tuple[int, int]:

@@ -84,6 +84,7 @@ class Database:
     def __init__(self, path: Path | None, plan: Plan, *, read_only: bool = False, shown_as: Path | None = None) -> None:
         self.path = path
         self.shown_as = shown_as or path
+        self.memory_mb = plan.duckdb_memory_mb
         if path is not None:
             refuse_unusable(path, read_only=read_only)
         config: dict[str, Any] = {

@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import duckdb
+
 from genrepipe import contracts
 from genrepipe.contracts.rules import row_rules
 from genrepipe.core import assets
-from genrepipe.core.errors import ConfigurationError
+from genrepipe.core.errors import ConfigurationError, GenrepipeError
 from genrepipe.core.profile import Profile
 from genrepipe.core.quoting import identifier, literal
 
@@ -244,8 +246,11 @@ class Steps:
         self.bind(name, select, reading=reading)
         try:
             yield
-        finally:
-            self.release(name)
+        except BaseException:
+            with suppress(duckdb.Error, GenrepipeError):  # in a transaction that failed nothing can be dropped
+                self.release(name)
+            raise
+        self.release(name)
 
     def after_rollback(self) -> None:
         """Forget the relations that were bound in a transaction which was rolled back: they are gone."""

@@ -4,17 +4,23 @@
 -- scope: track
 -- {values} are the columns of the history that a delivery has. Their hash, of 64 bits, stands in for them: to compare each would
 -- take three times as long and spill, and that a track's changed values have its old hash is one chance in 10^19.
-WITH same AS (
+WITH delivered AS (
+    SELECT row_id, track_id, hash({values}) AS content
+    FROM cleaned
+    WHERE EXISTS (FROM track_history)
+),
+
+same AS (
     SELECT
         delivered.row_id,
         held.history_row
-    FROM (SELECT row_id, track_id, hash({values}) AS content FROM cleaned) AS delivered
+    FROM delivered
     CROSS JOIN run
     CROSS JOIN delivery_dates
     INNER JOIN (
         SELECT job, track_id, from_run_date, to_run_date, rowid AS history_row, hash({values}) AS content
         FROM track_history
-        SEMI JOIN cleaned USING (track_id)
+        SEMI JOIN delivered USING (track_id)
     ) AS held
         ON held.track_id = delivered.track_id
         AND held.content = delivered.content

@@ -1,6 +1,5 @@
--- The tracks that were known on a date: of each, the newest row; of one run date, that of the later run.
--- reads: standing_rows
--- makes: visible_tracks (table)
+-- The tracks of which profiles are made: those that were known on a date, or where others are bound to this name, those.
+-- reads: tracks_then
+-- makes: visible_tracks (view)
 -- scope: track
-FROM standing_rows
-QUALIFY row_number() OVER (PARTITION BY track_id ORDER BY run_date DESC, delivered_at DESC NULLS LAST, from_run_date) = 1
+FROM tracks_then

@@ -28,6 +28,7 @@ ROWS = int(os.environ.get("ROWS", "2_000_000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 NIGHTS = int(os.environ.get("NIGHTS", "30"))
 GROWTH = (2_000_000, 5_000_000, 10_000_000, 20_000_000)
+LIMITED = 10_000_000  # rows, scored under a limit of memory too
 FIRST = date(2026, 1, 1)
 PYTHON = sys.executable
 Points = list[dict[str, object]]
@@ -152,6 +153,11 @@ def of_growth(folder: Path) -> tuple[str, Points]:
                 {"chart": "rows: seconds", "x": count, "y": used.seconds, "what": kind},
                 {"chart": "rows: peak MB", "x": count, "y": used.peak / 1e6, "what": kind},
             ]
+            if (count, kind) == (LIMITED, "CSV"):
+                used = run(["sh", "-c", 'ulimit -d 1048576; exec "$@"', "sh", *score(source, warehouse)], warehouse)
+                rows.append(
+                    f"| {count:,} | {kind}, under a limit of 1 GB | {used.seconds:.1f} | {used.cpu:.1f} | {used.peak / 1e6:,.0f} | |"
+                )
             subprocess.run(["rm", "-rf", str(source)], check=True)
     small = Runs([run(score(data.tracks(folder / "small.csv", 40_000), warehouse), warehouse) for _ in range(ROUNDS)])
     rows.append(f"| 40,000 | CSV | {small.seconds:.2f} | {small.cpu:.2f} | {small.peak:,.0f} | |")

@@ -1,7 +1,7 @@
 """The tables that are scored, each written by a process of its own: a child's peak memory would count that of its parent.
 
 ``python -m tests.bench.data tracks OUT ROWS``; OUT is a CSV file, a Parquet file, or a folder of 16 CSV files.
-``python -m tests.bench.data night OUT TRACKS NUMBER`` writes a table in which one track in a hundred has changed.
+``python -m tests.bench.data night OUT TRACKS NUMBER`` writes a table in which one track in a hundred has changed since the night before.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def _write_night(out: Path, source: Path, number: int) -> None:
     database = duckdb.connect()
     database.execute("SET enable_progress_bar = false")
     database.execute(
-        f"COPY (SELECT * REPLACE (CASE WHEN hash(instance_id) % 100 = {number % 100} THEN "
-        f"round(0.1 + 0.8 * (hash(instance_id || '{number}') % 1000) / 1000, 3)::VARCHAR ELSE energy END AS energy) "
+        f"COPY (SELECT * REPLACE (CASE WHEN hash(instance_id) % 100 BETWEEN 1 AND {number} THEN "
+        f"round(0.1 + 0.8 * (hash(instance_id || 'x') % 1000) / 1000, 3)::VARCHAR ELSE energy END AS energy) "
         f"FROM read_csv('{source}', all_varchar = true)) TO '{out}' (HEADER)"
     )
 

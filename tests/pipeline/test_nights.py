@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +247,7 @@ def test_keep_days_shortens_what_continues(tmp_path: Path) -> None:
         THIRD,
     ]
     assert ask(warehouse, "SELECT DISTINCT from_run_date, to_run_date FROM prediction_history") == [
-        {"from_run_date": date.fromisoformat(SECOND), "to_run_date": date.fromisoformat(THIRD)}
+        {"from_run_date": SECOND, "to_run_date": THIRD}
     ]
 
 

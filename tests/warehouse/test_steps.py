@@ -411,7 +411,8 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             [{"track_id": "b"}, {"track_id": "d"}, {"track_id": "c"}],
         ),
     ],
-    "visible_tracks": [
+    "visible_tracks": [("of the date", {"tracks_then": [{"track_id": "a"}]}, [{"track_id": "a"}])],
+    "tracks_then": [
         (
             "the newest row of each track; of one date, that of the later run",
             {"standing_rows": [

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 REAL = Path(os.environ.get("GENREPIPE_REAL_TRACKS", ROOT.parent / "shared" / "data" / "tracks.csv"))
 DATE, DAY, NEXT = "2026-11-22", "2026-11-20", "2026-11-21"
-PLAN = Plan(threads=1, duckdb_memory_mb=512)
+PLAN = Plan(threads=1, duckdb_memory_mb=512, duckdb_threads=1)
 
 GOOD = {
     "instance_id": "1.0",

@@ -15,8 +15,9 @@ from genrepipe.core.errors import MORE_FILES, MORE_MEMORY, MORE_THREADS, Configu
 
 MB = 1 << 20  # bytes
 DUCKDB_SHARE = 0.3  # of the memory there is: two million rows were scored and re-explained in a container of 1 GB
-# DuckDB spills what does not fit: with more, a run of two million rows would take no less time, and more memory.
-DUCKDB_CEILING = 512 * MB
+# DuckDB spills what does not fit: with more for each thread, a run would take no less time, and more memory. With less than
+# the least, the hash tables of ten million rows do not fit at once: then it has fewer threads.
+DUCKDB_CEILING_EACH, DUCKDB_LEAST_EACH = 256 * MB, 192 * MB
 DUCKDB_FLOOR = 128 * MB
 
 # What the smallest run needs, and what it needs more for each thread of the plan, measured with some to spare. Below that
@@ -35,6 +36,7 @@ class Plan:
 
     threads: int
     duckdb_memory_mb: int
+    duckdb_threads: int
 
 
 def plan() -> Plan:
@@ -42,8 +44,9 @@ def plan() -> Plan:
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if quota := cgroups.cpu_limit():
         threads = min(threads, max(1, round(quota)))
-    share = int(memory() * DUCKDB_SHARE)
-    return Plan(threads=threads, duckdb_memory_mb=max(DUCKDB_FLOOR, min(DUCKDB_CEILING, share)) // MB)
+    share = max(DUCKDB_FLOOR, min(threads * DUCKDB_CEILING_EACH, int(memory() * DUCKDB_SHARE)))
+    duckdb_threads = max(1, min(threads, share // DUCKDB_LEAST_EACH))
+    return Plan(threads=threads, duckdb_memory_mb=share // MB, duckdb_threads=duckdb_threads)
 
 
 def memory() -> int:

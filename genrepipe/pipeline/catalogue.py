@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.steps import Steps
 
-ARTISTS_IN_A_MB = 500  # their aggregates take about 1 KB each
+ARTISTS_IN_A_MB = 300  # their aggregates take about 1 KB each
 ROW = "history.job = {0}.job AND history.track_id = {0}.track_id AND history.from_run_date = {0}.from_run_date"
 
 
@@ -103,7 +103,10 @@ def renew_profiles(steps: Steps) -> None:
     )[0]
     of_them = "SEMI JOIN touched_artists USING (artist_key)" if known else ""
     for some in _buckets(database, artists):
-        with steps.bound("visible_tracks", f"FROM track_history {of_them} WHERE is_current AND {some}"):
+        with (
+            steps.bound("visible_tracks", f"FROM track_history {of_them} WHERE is_current AND {some}"),
+            steps.bound("former_profiles", f"FROM artist_profiles WHERE {some}"),
+        ):
             steps.make("renewed_profiles")
             database.execute(
                 f"DELETE FROM artist_profiles WHERE {some} AND artist_key IN (FROM touched_artists) "

@@ -88,7 +88,7 @@ class Database:
         if path is not None:
             refuse_unusable(path, read_only=read_only)
         config: dict[str, Any] = {
-            "threads": plan.threads,
+            "threads": plan.duckdb_threads,
             "memory_limit": f"{plan.duckdb_memory_mb}MB",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

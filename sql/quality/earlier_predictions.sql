@@ -1,5 +1,5 @@
 -- The job's newest earlier prediction of each track that this run scored, among its recent run dates.
--- reads: prediction_history, scored, delivered, standing_deliveries, runs, recent_dates, run
+-- reads: prediction_history, standing_deliveries, runs, recent_dates, run
 -- makes: earlier_predictions (table)
 -- scope: track
 -- A row of the history that ends before this run date ends on a run date, and has the bundle of that date.
@@ -11,9 +11,9 @@ WITH earlier AS (
         AND history.to_run_date >= asked.oldest
         AND history.to_run_date < asked.run_date
     SEMI JOIN (
-        SELECT delivered.track_id
-        FROM delivered
-        SEMI JOIN scored USING (row_id)
+        SELECT history.track_id
+        FROM prediction_history AS history
+        SEMI JOIN run ON run.job = history.job AND run.run_date = history.from_run_date
         WHERE EXISTS (FROM recent_dates)
     ) AS scored USING (track_id)
     QUALIFY row_number() OVER (PARTITION BY history.track_id ORDER BY history.to_run_date DESC) = 1

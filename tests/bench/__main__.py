@@ -16,7 +16,7 @@ import polars as pl
 
 from genrepipe.core import resources
 from tests.bench import data
-from tests.bench.measure import HEAD, Runs, in_turn, run
+from tests.bench.measure import HEAD, Runs, control_group, in_turn, run
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROWS = int(os.environ.get("ROWS", "2_000_000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 NIGHTS = int(os.environ.get("NIGHTS", "30"))
-GROWTH = (2_000_000, 5_000_000, 10_000_000, 20_000_000)
+GROWTH = [int(rows) for rows in os.environ.get("GROWTH", "2_000_000 5_000_000 10_000_000 20_000_000").split()]
 LIMITED = 10_000_000  # rows, scored under a limit of memory too
 FIRST = date(2026, 1, 1)
 PYTHON = sys.executable
@@ -153,10 +153,14 @@ def of_growth(folder: Path) -> tuple[str, Points]:
                 {"chart": "rows: seconds", "x": count, "y": used.seconds, "what": kind},
                 {"chart": "rows: peak MB", "x": count, "y": used.peak / 1e6, "what": kind},
             ]
-            if (count, kind) == (LIMITED, "CSV"):
-                used = run(["sh", "-c", 'ulimit -d 1048576; exec "$@"', "sh", *score(source, warehouse)], warehouse)
+            if (count, kind) == (LIMITED, "CSV") and (group := control_group(1 << 30)):
+                used = run(
+                    ["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh", *score(source, warehouse)],
+                    warehouse,
+                )
+                group.rmdir()
                 rows.append(
-                    f"| {count:,} | {kind}, under a limit of 1 GB | {used.seconds:.1f} | {used.cpu:.1f} | {used.peak / 1e6:,.0f} | |"
+                    f"| {count:,} | {kind}, in a control group of 1 GB | {used.seconds:.1f} | {used.cpu:.1f} | {used.peak / 1e6:,.0f} | |"
                 )
             subprocess.run(["rm", "-rf", str(source)], check=True)
     small = Runs([run(score(data.tracks(folder / "small.csv", 40_000), warehouse), warehouse) for _ in range(ROUNDS)])

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 KIB = 1 if sys.platform == "darwin" else 1024  # a unit of ru_maxrss in bytes
 
@@ -71,6 +71,21 @@ def run(command: Sequence[object], makes: Path | None = None, environment: Mappi
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{command}: {said.decode(errors='replace')[-2000:]}"
     return Used(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIB)
+
+
+def control_group(memory: int) -> Path | None:
+    """Return a control group of so many bytes of memory; None where none can be made."""
+    root = Path("/sys/fs/cgroup")
+    folder, name = (
+        (root, "memory.max") if (root / "cgroup.controllers").exists() else (root / "memory", "memory.limit_in_bytes")
+    )
+    group = folder / f"genrepipe-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / name).write_text(str(memory))
+    except OSError:
+        return None
+    return group
 
 
 def in_turn(commands: Mapping[str, tuple[Sequence[object], Path | None]], rounds: int) -> dict[str, Runs]:

@@ -72,7 +72,9 @@ def test_the_limit_of_cpus(groups: Path, own: str, files: dict[str, str], limit:
 def test_duckdb_has_its_share_of_the_memory(groups: Path, allowed: int, share: int | None) -> None:
     write(groups, V2, {"memory.max": f"{allowed}"})
     ours = resources.plan().duckdb_memory_mb
-    assert ours == share or (share is None and 128 <= ours <= resources.DUCKDB_CEILING // MB)
+    assert ours == share or (
+        share is None and 128 <= ours <= resources.plan().threads * resources.DUCKDB_CEILING_EACH // MB
+    )
 
 
 def test_a_limit_of_the_process_counts_as_that_of_a_group_does(groups: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,3 +96,17 @@ def test_a_container_that_may_have_few_processes(groups: Path, own: str, folder:
         resources.require(2)
     (groups / f"{folder}pids.max").write_text("max\n")
     resources.require(2)
+
+
+@pytest.mark.parametrize(
+    ("memory", "threads", "expected"), [(1, 2, (307, 1)), (24, 2, (512, 2)), (64, 16, (4096, 16)), (4, 16, (1228, 6))]
+)
+def test_duckdb_has_as_many_threads_as_its_memory_serves(
+    monkeypatch: pytest.MonkeyPatch, memory: int, threads: int, expected: tuple[int, int]
+) -> None:
+    """Of a machine with so many GB and CPUs: MB of memory, and threads."""
+    monkeypatch.setattr(resources, "memory", lambda: memory << 30)
+    monkeypatch.setattr(cgroups, "cpu_limit", lambda: None)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(threads)), raising=False)
+    plan = resources.plan()
+    assert (plan.duckdb_memory_mb, plan.duckdb_threads, plan.threads) == (*expected, threads)

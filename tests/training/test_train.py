@@ -37,7 +37,7 @@ def trained(small: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Train
     for threads in (2, 1):
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(RECIPES, "made-up", MADE_UP)
-            patch.setattr(resources, "plan", lambda threads=threads: Plan(threads, 512))
+            patch.setattr(resources, "plan", lambda threads=threads: Plan(threads, 512, threads))
             results.append(train((str(small),), out / str(threads), models=("made-up",)))
     return results
 

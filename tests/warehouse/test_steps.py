@@ -507,12 +507,13 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             [{"artist_key": name} for name in ("ann", "bob", "cat")],
         ),
     ],
+    "former_profiles": [("all", {"artist_profiles": [{"artist_key": "ann"}]}, [{"artist_key": "ann"}])],
     "renewed_profiles": [
         (
             "what differs has a version that it never had",
             {
                 "profiles": [{"artist_key": "ann", "tracks": 2}, {"artist_key": "bob", "tracks": 1}, {"artist_key": "cat", "tracks": 1}],
-                "artist_profiles": [{"artist_key": "ann", "tracks": 1, "version": 9}, {"artist_key": "bob", "tracks": 1, "version": 1}], "runs": RUNS,
+                "former_profiles": [{"artist_key": "ann", "tracks": 1, "version": 9}, {"artist_key": "bob", "tracks": 1, "version": 1}], "runs": RUNS,
             },
             [
                 {"artist_key": "ann", "tracks": 2, "is_as_before": False, "version": 10}, {"artist_key": "bob", "is_as_before": True},
@@ -655,7 +656,6 @@ CASES: dict[str, list[tuple[str, dict[str, list[dict[str, Any]]], list[dict[str,
             {
                 "run": [RUN], "recent_dates": [{"run_date": date(2026, 11, 20)}, {"run_date": YESTERDAY}],
                 "runs": [RUNS[0], RUNS[1] | {"model": "m", "model_version": "2", "model_sha256": "abc"}],
-                "scored": [{"row_id": 1}], "delivered": [{"row_id": 1, "track_id": "a"}, {"row_id": 2, "track_id": "c"}],
                 "prediction_history": [
                     predicted("a", LAST_WEEK, date(2026, 11, 20), genre="Jazz"), predicted("a", YESTERDAY, YESTERDAY, genre="Rock"),
                     predicted("a", date(2026, 1, 1), date(2026, 1, 1), genre="Anime"), predicted("b", YESTERDAY, YESTERDAY), predicted("c", YESTERDAY, YESTERDAY),

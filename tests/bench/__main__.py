@@ -28,6 +28,7 @@ ROWS = int(os.environ.get("ROWS", "2_000_000"))
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 NIGHTS = int(os.environ.get("NIGHTS", "30"))
 GROWTH = [int(rows) for rows in os.environ.get("GROWTH", "2_000_000 5_000_000 10_000_000 20_000_000").split()]
+KINDS = (("CSV", "t{}.csv"), ("Parquet", "t{}.parquet"), (f"{data.FILES} CSV files", "t{}"))
 LIMITED = 10_000_000  # rows, scored under a limit of memory too
 FIRST = date(2026, 1, 1)
 PYTHON = sys.executable
@@ -139,7 +140,7 @@ def of_growth(folder: Path) -> tuple[str, Points]:
     points: Points = []
     rows = []
     warehouse = folder / "w.duckdb"
-    for kind, name in (("CSV", "t{}.csv"), ("Parquet", "t{}.parquet"), (f"{data.FILES} CSV files", "t{}")):
+    for kind, name in KINDS:
         base: float | None = None
         for count in GROWTH:
             source = data.tracks(folder / name.format(count), count)

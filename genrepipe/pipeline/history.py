@@ -7,6 +7,7 @@ before that it would score the same, and scores the others; view ``predictions``
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.ledger import Run
     from genrepipe.warehouse.steps import Steps
 
+LAST_ROW = 2**63 - 1
 OF_DATE = "job = $job AND from_run_date <= $day AND to_run_date >= $day"
 OF_ACCEPTED = f"{OF_DATE} AND track_id IN (SELECT track_id FROM accepted)"
 
@@ -75,16 +77,20 @@ def none_continue(steps: Steps) -> None:
 def continued(steps: Steps, rows: int) -> Iterator[pl.DataFrame]:
     """Yield the predictions that continue, ``rows`` at a time: ``label``, ``genre``, and ``probabilities`` where there are labels."""
     database = steps.database
-    last, labels = database.rows("SELECT max(history_row), count(label) FROM continued_predictions")[0]
-    if last is None:
-        return
-    columns = ["label", "genre", *(["probabilities"] if labels else [])]
-    for first in range(0, last + 1, rows):
+    columns = ["label", "genre"]
+    if database.value("SELECT count(label) FROM continued_predictions"):
+        columns.append("probabilities")
+    starts = database.rows(
+        "SELECT history_row FROM (SELECT history_row, row_number() OVER (ORDER BY history_row) - 1 AS position FROM continued_predictions) "
+        "WHERE position % ? = 0 ORDER BY history_row",
+        [rows],
+    )
+    for first, last in pairwise([*(history_row for (history_row,) in starts), LAST_ROW]):
         yield database.frame(
             f"SELECT {', '.join(columns)} FROM prediction_history AS history "
             "JOIN (FROM continued_predictions WHERE history_row >= $first AND history_row < $last) AS continued "
             "ON continued.history_row = history.rowid WHERE history.rowid >= $first AND history.rowid < $last",
-            {"first": first, "last": first + rows},
+            {"first": first, "last": last},
         )
 
 

@@ -140,15 +140,14 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int, *, recogn
     database = steps.database
     database.execute(f"INSERT INTO parts VALUES ({ordinal}, {literal(part.name)})")
     before = int(database.value("SELECT count(*) FROM landed")) if "landed" in steps else 0
-    rows, recognised = 0, False
+    rows, recognised = 0, 0
 
     def insert(received: str) -> int:
         nonlocal rows, recognised
-        lines = recognition.recognise(steps, received, part) if recognise else None
-        recognised = lines is not None
+        recognised = recognition.recognise(steps, received, part) if recognise else 0
         with database.joins_as_written() if recognised else nullcontext():
             _clean(steps, part, recognition.unknown(received) if recognised else received)
-        rows = int(database.value("SELECT count(*) FROM landed")) - before if lines is None else lines
+        rows = recognised + int(database.value("SELECT count(*) FROM landed")) - before
         return rows
 
     reading = reader.read(database, part, source, contracts.load("source_tracks").table, ordinal, insert)

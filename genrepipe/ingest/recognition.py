@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 WORTH_IT = 0.5  # the share of known rows from which to read a part twice takes less than to clean it whole
 
 
-def recognise(steps: Steps, received: str, part: Part) -> int | None:
-    """Make the tables ``lines`` and ``recognised`` of a part, and return how many rows it has; None where too few are known."""
+def recognise(steps: Steps, received: str, part: Part) -> int:
+    """Make the tables ``lines`` and ``recognised`` of a part, and return how many of its rows are known; 0 where it is too few."""
     database = steps.database
     database.execute(
         "CREATE OR REPLACE TEMP TABLE lines AS "
@@ -31,8 +31,8 @@ def recognise(steps: Steps, received: str, part: Part) -> int | None:
     rows, known = database.rows("SELECT (SELECT count(*) FROM lines), (SELECT count(*) FROM recognised)")[0]
     if known <= WORTH_IT * rows:
         database.execute("DROP TABLE lines; DROP TABLE recognised")
-        return None
-    return int(rows)
+        return 0
+    return int(known)
 
 
 def unknown(received: str) -> str:

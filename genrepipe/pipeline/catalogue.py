@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.steps import Steps
 
-ARTISTS_IN_A_MB = 300  # their aggregates take about 1 KB each
+ARTISTS_IN_A_MB = 300  # of DuckDB's memory: their aggregates take about 1 KB each, and are not alone in it
 ROW = "history.job = {0}.job AND history.track_id = {0}.track_id AND history.from_run_date = {0}.from_run_date"
 
 

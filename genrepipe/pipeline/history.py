@@ -7,11 +7,11 @@ before that it would score the same, and scores the others; view ``predictions``
 from __future__ import annotations
 
 import json
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
 from genrepipe.core.version import VERSION
+from genrepipe.pipeline import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.ledger import Run
     from genrepipe.warehouse.steps import Steps
 
-LAST_ROW = 2**63 - 1
 OF_DATE = "job = $job AND from_run_date <= $day AND to_run_date >= $day"
 OF_ACCEPTED = f"{OF_DATE} AND track_id IN (SELECT track_id FROM accepted)"
 
@@ -80,17 +79,12 @@ def continued(steps: Steps, rows: int) -> Iterator[pl.DataFrame]:
     columns = ["label", "genre"]
     if database.value("SELECT count(label) FROM continued_predictions"):
         columns.append("probabilities")
-    starts = database.rows(
-        "SELECT history_row FROM (SELECT history_row, row_number() OVER (ORDER BY history_row) - 1 AS position FROM continued_predictions) "
-        "WHERE position % ? = 0 ORDER BY history_row",
-        [rows],
-    )
-    for first, last in pairwise([*(history_row for (history_row,) in starts), LAST_ROW]):
+    for between in prepare.ranges(database, "continued_predictions", rows, "history_row"):
         yield database.frame(
             f"SELECT {', '.join(columns)} FROM prediction_history AS history "
             "JOIN (FROM continued_predictions WHERE history_row >= $first AND history_row < $last) AS continued "
             "ON continued.history_row = history.rowid WHERE history.rowid >= $first AND history.rowid < $last",
-            {"first": first, "last": last},
+            between,
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from genrepipe.ingest.landing import Landing
     from genrepipe.ingest.sources import Source
+    from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.ledger import Run
 
 LAST_ROW_ID = 2**63 - 1
@@ -97,12 +98,11 @@ def batches(steps: Steps, rows: int, *, of: str = "scorable", beside: Sequence[s
     columns = ", ".join(["row_id", *map(identifier, read), *beside])
     steps.make(of)
     known = database.value("SELECT count(*) FROM known_rows")
-    if not known:
-        steps.release("delivered")
-        steps.bind("delivered", "FROM landed")
-    source = "accepted" if known and of != "scored" else "delivered"
-    steps.make(source)
-    for between in _ranges(steps, of, rows):
+    source = "landed"  # which is enough where nothing is known
+    if known:
+        source = "delivered" if of == "scored" else "accepted"
+        steps.make(source)
+    for between in ranges(database, of, rows):
         added = database.frame(f"FROM {of} {WITHIN} ORDER BY row_id", between)
         few = f"SEMI JOIN (SELECT row_id FROM {of} {WITHIN}) AS few USING (row_id)" if _sparse(added["row_id"]) else ""
         received = database.frame(f"SELECT {columns} FROM {source} {few} {WITHIN}", between)
@@ -113,14 +113,14 @@ def batches(steps: Steps, rows: int, *, of: str = "scorable", beside: Sequence[s
             yield added.join(received, on="row_id", maintain_order="left")
 
 
-def _ranges(steps: Steps, relation: str, rows: int) -> Iterator[dict[str, int]]:
-    """Yield ranges of row ids that hold so many rows of a relation each."""
-    starts = steps.database.rows(
-        f"SELECT row_id FROM (SELECT row_id, row_number() OVER (ORDER BY row_id) - 1 AS position FROM {relation}) "
-        "WHERE position % ? = 0 ORDER BY row_id",
+def ranges(database: Database, relation: str, rows: int, key: str = "row_id") -> Iterator[dict[str, int]]:
+    """Yield ranges of a key, ``first`` and ``last``, that hold so many rows of a relation each; the last is not in them."""
+    starts = database.rows(
+        f"SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) - 1 AS position FROM {relation}) "
+        f"WHERE position % ? = 0 ORDER BY {key}",
         [rows],
     )
-    for first, last in pairwise([*(row_id for (row_id,) in starts), LAST_ROW_ID]):
+    for first, last in pairwise([*(value for (value,) in starts), LAST_ROW_ID]):
         yield {"first": first, "last": last}
 
 

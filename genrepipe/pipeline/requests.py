@@ -141,7 +141,9 @@ class ScoreRequest(Request):
     keep_days: int | None = Field(
         None, ge=1, le=MAX_KEEP_DAYS, description="Forget run dates further than this behind the newest."
     )
-    force: bool = Field(False, description="Score again what is already published from the same input.")
+    force: bool = Field(
+        False, description="Clean and score everything again, also what is already published from the same input."
+    )
     dry_run: bool = Field(False, description="Do everything but write.")
     profile: bool = Field(
         False,

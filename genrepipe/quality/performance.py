@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BINS = 65_536
 ROWS = 250_000  # at a time
-# Of each role, the predictions of a date, and the bundles that made them.
+# Of each role, the predictions of a job's run date, and the bundle that made them.
 ROLES = {
     "served": (
         "prediction_history AS p WHERE p.job = $job AND $day BETWEEN p.from_run_date AND p.to_run_date",
@@ -39,7 +39,7 @@ ROLES = {
     ),
     "shadow": (
         "shadow_predictions AS p WHERE p.job = $job AND p.run_date = $day",
-        "SELECT DISTINCT p.model, p.model_version FROM shadow_predictions AS p WHERE p.job = $job AND p.run_date = $day ORDER BY ALL",
+        "SELECT any_value(model), any_value(model_version) FROM shadow_predictions WHERE job = $job AND run_date = $day",
     ),
 }
 
@@ -169,15 +169,12 @@ def measure(database: Database, run: Run, job: str, run_date: date, role: str = 
 
     Returns
     -------
-    One item for each bundle that predicted labelled tracks of that date; none where no label is known.
+    One item, or none where no label of the date's tracks is known.
     """
-    predictions, bundles = ROLES[role]
+    predictions, bundle = ROLES[role]
     day = {"job": job, "day": run_date}
-    areas_of = {}
-    for model, version in database.rows(bundles, day):
-        of_bundle = " AND p.model = $model AND p.model_version = $version" if role == "shadow" else ""
-        named = day | ({"model": model, "version": version} if of_bundle else {})
-        areas_of[str(model), str(version)] = _areas(database, f"FROM {predictions}{of_bundle}", named)
+    ((model, version),) = database.rows(bundle, day)
+    areas_of = {(model, version): _areas(database, f"FROM {predictions}", day)} if model else {}
     return _save(database, run, job, run_date, role, areas_of)
 
 

@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from genrepipe import contracts
 from genrepipe.warehouse import schema
 from tests.support import (
     DATE,
@@ -120,6 +121,13 @@ def test_views_and_their_columns_are_described(scored: Path) -> None:
         scored, f"SELECT table_name, column_name, comment FROM duckdb_columns() WHERE table_name IN ({names})"
     )
     assert [row for row in columns if not row["comment"]] == []
+
+
+@pytest.mark.parametrize("name", ["tracks", "predictions"])
+def test_a_view_of_a_contract_has_its_columns(scored: Path, name: str) -> None:
+    table = next(t for document in ("tracks", "predictions") for t in contracts.load(document).tables if t.name == name)
+    columns = ask(scored, f"SELECT column_name FROM duckdb_columns() WHERE table_name = '{name}' ORDER BY column_index")
+    assert sorted(row["column_name"] for row in columns) == sorted(table.columns)
 
 
 QUIET = {"energy": "0.02", "acousticness": "0.99", "instrumentalness": "0.9", "popularity": "5"}  # another genre

@@ -19,8 +19,8 @@ import pytest
 
 from genrepipe import contracts
 from genrepipe.core.resources import Plan
+from genrepipe.engines import prepare
 from genrepipe.ingest import sources
-from genrepipe.pipeline import prepare
 from genrepipe.warehouse import queries, schema
 from genrepipe.warehouse.ledger import Run
 from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, Steps, registry

@@ -10,8 +10,8 @@ from genrepipe.core import resources, signals
 from genrepipe.core.errors import SourceShapeError
 from genrepipe.core.events import SILENT, Reporter
 from genrepipe.core.quoting import literal
+from genrepipe.engines import catalogue
 from genrepipe.ingest import reader, sources
-from genrepipe.pipeline import catalogue
 from genrepipe.pipeline.results import LabelsResult
 from genrepipe.quality import performance
 from genrepipe.warehouse import ledger

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from genrepipe.core import resources, signals
 from genrepipe.core.errors import UnknownModel, UsageError
 from genrepipe.core.events import SILENT, Reporter, Stages
+from genrepipe.engines import history
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
-from genrepipe.pipeline import history
 from genrepipe.pipeline.requests import ScoreRequest
 from genrepipe.pipeline.results import ReplayResult, ScoreResult
 from genrepipe.pipeline.scoring_run import Models, ScoringRun, reported

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from genrepipe.core import resources, signals
 from genrepipe.core.errors import UsageError
-from genrepipe.pipeline import catalogue, history
+from genrepipe.engines import catalogue, history
 from genrepipe.pipeline.results import RetractResult
 from genrepipe.pipeline.scoring_run import TRIMMED
 from genrepipe.warehouse import ledger, schema

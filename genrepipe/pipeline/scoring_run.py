@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from genrepipe.core import signals
 from genrepipe.core.errors import ContractBroken, OutputBroken, StorageError
 from genrepipe.core.events import SILENT, Reporter, RunFailed, RunStarted, Stages
+from genrepipe.engines import catalogue, history, prepare
+from genrepipe.engines.predict import observe_continued, predict
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
 from genrepipe.model.scorer import Scorer
-from genrepipe.pipeline import catalogue, history, prepare
-from genrepipe.pipeline.predict import observe_continued, predict
 from genrepipe.pipeline.results import ScoreResult
 from genrepipe.quality import MONITORS, checks, quarantine
 from genrepipe.quality.monitors import Scored

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from genrepipe import contracts
 from genrepipe.core import signals
+from genrepipe.engines import prepare
 from genrepipe.ingest import columns, sources
-from genrepipe.pipeline import prepare
 from genrepipe.pipeline.results import CheckSummary, ValidateResult
 from genrepipe.quality import checks, quarantine
 from genrepipe.warehouse import ledger

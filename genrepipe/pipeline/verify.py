@@ -12,11 +12,11 @@ from genrepipe import contracts
 from genrepipe.core import resources, signals
 from genrepipe.core.errors import SourceShapeError, UsageError
 from genrepipe.core.quoting import identifier, literal
+from genrepipe.engines import history, prepare
+from genrepipe.engines.predict import predict
 from genrepipe.ingest import landing, recipes, sources, stores
 from genrepipe.model import bundle as bundles
 from genrepipe.model.scorer import Scorer
-from genrepipe.pipeline import history, prepare
-from genrepipe.pipeline.predict import predict
 from genrepipe.pipeline.replay import find_bundle
 from genrepipe.pipeline.results import VerifyResult
 from genrepipe.warehouse import schema

@@ -12,9 +12,9 @@ import polars as pl
 
 from genrepipe import contracts
 from genrepipe.core.errors import SourceShapeError
+from genrepipe.engines import prepare
 from genrepipe.ingest import landing, sources
 from genrepipe.model import features
-from genrepipe.pipeline import prepare
 from genrepipe.quality import checks
 from genrepipe.training import episodes
 from genrepipe.warehouse.ledger import Run

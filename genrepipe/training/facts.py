@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from genrepipe import contracts
+from genrepipe.engines import prepare
 from genrepipe.ingest import sources
-from genrepipe.pipeline import prepare
 from genrepipe.synthetic.tracks import FACTS, KEYS, NUMBERS
 from genrepipe.warehouse.ledger import Run
 

@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 
 from genrepipe.core.errors import ConfigurationError, SourceMissing, SourceShapeError, StorageError, UsageError
+from genrepipe.engines import prepare
 from genrepipe.ingest import sources
-from genrepipe.pipeline import prepare
 from tests.support import ask, run, run_of, score, track, tracks, write_csv
 
 if TYPE_CHECKING:

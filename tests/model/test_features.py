@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from genrepipe import api, contracts
+from genrepipe.engines import predict, prepare
 from genrepipe.ingest import sources
 from genrepipe.model import bundle, features
 from genrepipe.model.features import AUDIO, CONTEXT, FLAGS, LABELS, VECTORS
-from genrepipe.pipeline import predict, prepare
 from genrepipe.warehouse.ledger import Run
 from tests.support import DATE, ask, track, write_csv
 

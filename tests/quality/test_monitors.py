@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 import genrepipe as api
+from genrepipe.engines import prepare
 from genrepipe.ingest import sources
 from genrepipe.model import features
-from genrepipe.pipeline import prepare, scoring_run
+from genrepipe.pipeline import scoring_run
 from genrepipe.quality import MONITORS
 from genrepipe.quality.monitors import Batch, Monitor, Scored
 from tests.support import DATE, ask, run_of, track, tracks, write_csv

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from genrepipe.engines import prepare
 from genrepipe.ingest import landing, sources
-from genrepipe.pipeline import prepare
 from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.steps import Steps
 from tests.support import PLAN, run_of, track, write_csv

@@ -10,7 +10,7 @@ import pytest
 
 import genrepipe
 from genrepipe.core.errors import StorageError
-from genrepipe.pipeline import context
+from genrepipe.engines import context
 from tests.support import ask, files
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from genrepipe.contracts.schemas import RunningProof
 from genrepipe.core import signals
 from genrepipe.core.events import Stages
 from genrepipe.core.quoting import literal
+from genrepipe.engines import history, prepare
+from genrepipe.engines.context import ArtistContext
 from genrepipe.model import features, predictions
-from genrepipe.pipeline import history, prepare
-from genrepipe.pipeline.context import ArtistContext
 from genrepipe.quality.monitors import Batch
 from genrepipe.warehouse.connection import ROW_GROUP
 

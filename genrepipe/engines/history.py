@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
 from genrepipe.core.version import VERSION
-from genrepipe.pipeline import prepare
+from genrepipe.engines import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ import polars as pl
 
 from genrepipe.core import resources, signals
 from genrepipe.core.quoting import identifier
+from genrepipe.engines import catalogue
 from genrepipe.ingest import landing, sources
 from genrepipe.model import features
-from genrepipe.pipeline import catalogue
 from genrepipe.warehouse import schema
 from genrepipe.warehouse.steps import Steps
 

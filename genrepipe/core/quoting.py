@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 
 def identifier(name: str) -> str:
@@ -26,3 +27,8 @@ def literal(value: object) -> str:
             raise ValueError(msg)
         return f"{value!r}::FLOAT" if isinstance(value, float) else str(value)
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def file_literal(path: Path) -> str:
+    """Quote the path of one file for SQL, safe from DuckDB's globbing."""
+    return literal("".join(f"[{character}]" if character in "*?[" else character for character in str(path)))

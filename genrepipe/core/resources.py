@@ -19,6 +19,8 @@ DUCKDB_SHARE = 0.3  # of the memory there is: two million rows were scored and r
 # the least, the hash tables of ten million rows do not fit at once: then it has fewer threads.
 DUCKDB_CEILING_EACH, DUCKDB_LEAST_EACH = 256 * MB, 192 * MB
 DUCKDB_FLOOR = 128 * MB
+# What is spilled takes room too, and hash tables grow with the rows: 10 million rows, 1.6 GB of text, fit into 512 MB, and 20 million do not.
+DUCKDB_SHARE_OF_DATA = 0.33
 
 # What the smallest run needs, and what it needs more for each thread of the plan, measured with some to spare. Below that
 # libraries end the process without a word, or a run is stopped midway: it is refused before it begins.
@@ -39,12 +41,16 @@ class Plan:
     duckdb_threads: int
 
 
-def plan() -> Plan:
-    """Share out what this process may use: the machine's, or less where a control group or a limit of the process says so."""
+def plan(data: float = 0) -> Plan:
+    """Share out what this process may use: the machine's, or less where a control group or a limit of the process says so.
+
+    ``data`` is how many bytes will be read, as text.
+    """
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if quota := cgroups.cpu_limit():
         threads = min(threads, max(1, round(quota)))
-    share = max(DUCKDB_FLOOR, min(threads * DUCKDB_CEILING_EACH, int(memory() * DUCKDB_SHARE)))
+    most = max(threads * DUCKDB_CEILING_EACH, int(data * DUCKDB_SHARE_OF_DATA))
+    share = max(DUCKDB_FLOOR, min(most, int(memory() * DUCKDB_SHARE)))
     duckdb_threads = max(1, min(threads, share // DUCKDB_LEAST_EACH))
     return Plan(threads=threads, duckdb_memory_mb=share // MB, duckdb_threads=duckdb_threads)
 

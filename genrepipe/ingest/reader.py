@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from genrepipe.core.errors import SourceShapeError, StorageError
-from genrepipe.core.quoting import identifier, literal
+from genrepipe.core.quoting import file_literal, identifier, literal
 from genrepipe.ingest import cells, files, recipes, sources, sqlite, text
 from genrepipe.ingest.sources import Columns
 
@@ -94,7 +94,7 @@ def _read_typed(
     database: Database, part: Part, source: Source, contract: Table, _: int, insert: Callable[[str], int]
 ) -> Reading:
     with opened(database, part) as table:
-        rows = table if part.kind == "table" else f"read_parquet({_escaped(part.path)}, hive_partitioning = false)"
+        rows = table if part.kind == "table" else f"read_parquet({file_literal(part.path)}, hive_partitioning = false)"
         described = database.rows(f"DESCRIBE SELECT * FROM {rows}", reading=part)
         kinds = {str(name): str(kind) for name, kind, *_ in described}
         if part.kind == "parquet":
@@ -114,7 +114,7 @@ def _read_typed(
 
 def _refuse_repeated(database: Database, part: Part) -> None:
     """Refuse a Parquet file with two columns of one name, the second of which DuckDB would rename."""
-    fields = database.rows(f"SELECT name, num_children FROM parquet_schema({_escaped(part.path)})", reading=part)
+    fields = database.rows(f"SELECT name, num_children FROM parquet_schema({file_literal(part.path)})", reading=part)
     names, within = [], 0
     for name, children in fields[1:]:
         if not within:
@@ -343,7 +343,9 @@ def sample(database: Database, part: Part, source: Source, limit: int) -> Sample
         lists = tuple(name for name in header if any(isinstance(each.get(name), list) for each in objects))
         return Sample(header, _texts(list(cells_of.values())), lists)
     with opened(database, part) as table:
-        rows_of = table if part.kind == "table" else f"read_parquet({_escaped(part.path)}, hive_partitioning = false)"
+        rows_of = (
+            table if part.kind == "table" else f"read_parquet({file_literal(part.path)}, hive_partitioning = false)"
+        )
         described = database.rows(f"DESCRIBE SELECT * FROM {rows_of}", reading=part)
         header = tuple(str(name) for name, *_ in described)
         texts = ", ".join(f"CAST({identifier(name)} AS VARCHAR) AS c{i}" for i, name in enumerate(header))
@@ -413,16 +415,11 @@ def _same(one: Path, other: Path) -> bool:
     return other.exists() and one.samefile(other)
 
 
-def _escaped(path: Path) -> str:
-    """Return a path as a literal, safe from DuckDB's own globbing."""
-    return literal("".join(f"[{character}]" if character in "*?[" else character for character in str(path)))
-
-
 def _read_csv(path: Path, how: Dialect, names: list[str]) -> str:
     columns = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
     header = f"header = true, skip = {how.skipped}" if how.plain else "header = false"
     return (
-        f"read_csv({_escaped(path)}, compression = '{COMPRESSION[files.compression(path)]}', auto_detect = false, "
+        f"read_csv({file_literal(path)}, compression = '{COMPRESSION[files.compression(path)]}', auto_detect = false, "
         f"max_line_size = {MAX_LINE_BYTES}, {header}, delim = {literal(how.delimiter)}, quote = {literal(how.quote)}, "
         f"escape = {literal(how.quote)}, store_rejects = true, rejects_limit = 0, columns = {{{columns}}})"
     )

@@ -24,13 +24,19 @@ BESIDE_DUCKDB = 480 * MB
 TEXT = {".gz": 4.0, ".zst": 4.0, ".parquet": 4.0}
 
 
-def tell(source: Source, warehouse: Path, plan: Plan, reporter: Reporter) -> None:
-    """Report how much memory and disk the run will need, and warn where there is less."""
+def text_of(source: Source) -> float:
+    """Return about how many bytes a source has as CSV."""
     text = 0.0
     for part in source.parts:
         if part.kind != "table":
             with suppress(OSError):
                 text += part.path.stat().st_size * TEXT.get(part.path.suffix.lower(), 1.0)
+    return text
+
+
+def tell(source: Source, warehouse: Path, plan: Plan, reporter: Reporter) -> None:
+    """Report how much memory and disk the run will need, and warn where there is less."""
+    text = text_of(source)
     memory = plan.duckdb_memory_mb * MB + BESIDE_DUCKDB
     copied, free = 0, None
     with suppress(OSError):

@@ -11,11 +11,12 @@ from genrepipe.core import resources, signals
 from genrepipe.core.errors import UnknownModel, UsageError
 from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.engines import history
+from genrepipe.engines.local import Local
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.pipeline.requests import ScoreRequest
 from genrepipe.pipeline.results import ReplayResult, ScoreResult
-from genrepipe.pipeline.scoring_run import Models, ScoringRun, reported
+from genrepipe.pipeline.scoring_run import ScoringRun, load_models, reported
 from genrepipe.quality import quarantine
 from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.ledger import Run
@@ -24,6 +25,7 @@ from genrepipe.warehouse.session import write_session
 if TYPE_CHECKING:
     from datetime import date
 
+    from genrepipe.engines.engine import Engine, Work
     from genrepipe.quality.quarantine import BrokenRule
     from genrepipe.warehouse.connection import Database
 
@@ -77,7 +79,7 @@ def _replay(
 ) -> tuple[ScoreResult, list[BrokenRule]]:
     plan, stages = resources.plan(), Stages(reporter)
     stages.start("bundle")
-    models = Models.load(request, plan)
+    models = load_models(request, plan)
     with sources.open_source(request.source) as copy:
         named = with_changes(copy, parts=tuple(with_changes(part, name=str(exported)) for part in copy.parts))
         scoring = Replay(request, run, named, models, plan, reporter, stages)
@@ -104,6 +106,10 @@ class Replay(ScoringRun):
 
     reasons: list[BrokenRule]  # what is still wrong with rows
 
+    def make_engine(self, work: Work) -> Engine:
+        """Return an engine that joins predictions to others."""
+        return Joining(work)
+
     def land(self) -> None:
         """Read the corrected rows; those whose track the run has predicted are kept out.
 
@@ -126,14 +132,21 @@ class Replay(ScoringRun):
         self._watch()
         self._check()
 
-    def _cut(self) -> None:
-        self.database.execute(
-            "DELETE FROM shadow_predictions WHERE job = ? AND run_date = ? AND track_id IN (SELECT track_id FROM accepted)",
-            [self.run.job, self.run.run_date],
-        )
-        history.cut(self.steps, self.run, history.OF_ACCEPTED)
 
-    def _continue(self) -> int:
+class Joining(Local):
+    """Adds predictions to those of the run date."""
+
+    def cut(self) -> None:
+        """Remove the predictions of the accepted tracks alone."""
+        run = self.work.run
+        self.steps.database.execute(
+            "DELETE FROM shadow_predictions WHERE job = ? AND run_date = ? AND track_id IN (SELECT track_id FROM accepted)",
+            [run.job, run.run_date],
+        )
+        history.cut(self.steps, run, history.OF_ACCEPTED)
+
+    def continue_predictions(self) -> int:
+        """Continue none."""
         history.none_continue(self.steps)
         return 0
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Of each table, the rows that came with the delivery.
 OF_DELIVERY = "run_id IN (SELECT run_id FROM runs WHERE run_date = $day AND job = $job)"
-ROWS = dict.fromkeys(TRIMMED, OF_DELIVERY) | {"performance": "run_date = $day AND job = $job"}
+ROWS = dict.fromkeys((*TRIMMED, "shadow_predictions"), OF_DELIVERY) | {"performance": "run_date = $day AND job = $job"}
 
 
 def retract(warehouse: Path, run_date: str, job: str | None = None) -> RetractResult:

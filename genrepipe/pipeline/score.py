@@ -9,7 +9,7 @@ from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.core.profile import Profile
 from genrepipe.ingest import sources, stores
 from genrepipe.pipeline import needs
-from genrepipe.pipeline.scoring_run import Models, ScoringRun, reported
+from genrepipe.pipeline.scoring_run import ScoringRun, load_models, reported
 from genrepipe.quality import checks
 from genrepipe.warehouse import ledger
 from genrepipe.warehouse.ledger import Run
@@ -43,7 +43,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     stages.start("bundle")
     checks.check_limits(request.limits)
     recipe = request.reading
-    models = Models.load(request, plan)
+    models = load_models(request, plan)
     manifest = models.bundle.manifest
     reporter.note("bundle verified", model=manifest.name, version=manifest.version)
 
@@ -51,6 +51,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     if any(map(stores.is_address, arguments)):
         stages.start("fetching")
     with sources.open_source(arguments, encoding=request.encoding, recipe=recipe, reporter=reporter) as source:
+        plan = resources.plan(needs.text_of(source))
         scoring = ScoringRun(request, run, source, models, plan, reporter, stages)
         if request.dry_run:
             return _dry_run(scoring)

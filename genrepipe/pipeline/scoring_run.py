@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from genrepipe.core import signals
 from genrepipe.core.errors import ContractBroken, OutputBroken, StorageError
 from genrepipe.core.events import SILENT, Reporter, RunFailed, RunStarted, Stages
-from genrepipe.engines import catalogue, history, prepare
-from genrepipe.engines.predict import observe_continued, predict
+from genrepipe.engines import prepare
+from genrepipe.engines.engine import Models, Work
+from genrepipe.engines.local import Local
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from genrepipe.core.resources import Plan
+    from genrepipe.engines.engine import Engine
     from genrepipe.ingest.landing import Landing
     from genrepipe.ingest.sources import Source
     from genrepipe.model.bundle import Bundle
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 LEAP = timedelta(days=366)  # from one run date to the next; a nightly job has not paused for longer
 # Tables whose rows ``keep_days`` removes; the ledger and its checks stay.
-TRIMMED = ("shadow_predictions", "quarantine", *(m.table for m in MONITORS if m.trimmed))
+TRIMMED = ("quarantine", *(m.table for m in MONITORS if m.trimmed))
 
 
 @contextmanager
@@ -55,25 +56,16 @@ def reported(request: ScoreRequest, run_id: str, reporter: Reporter) -> Iterator
         raise
 
 
-@dataclass(frozen=True)
-class Models:
-    """The bundle of a run, verified, with its scorer; and those of the shadow, where there is one."""
+def load_models(request: ScoreRequest, plan: Plan) -> Models:
+    """Load and verify the bundles of a request: their hashes, signatures where there is a key, and golden rows.
 
-    bundle: Bundle
-    scorer: Scorer
-    shadow: tuple[Bundle, Scorer] | None = None
-
-    @classmethod
-    def load(cls, request: ScoreRequest, plan: Plan) -> Models:
-        """Load and verify the bundles of a request: their hashes, signatures where there is a key, and golden rows.
-
-        Raises
-        ------
-        ConfigurationError
-            There is no such bundle, one is broken, or it needs an extra.
-        """
-        shadow = _load(request.shadow, request, plan) if request.shadow else None
-        return cls(*_load(request.model, request, plan), shadow)
+    Raises
+    ------
+    ConfigurationError
+        There is no such bundle, one is broken, or it needs an extra.
+    """
+    shadow = _load(request.shadow, request, plan) if request.shadow else None
+    return Models(*_load(request.model, request, plan), shadow)
 
 
 def _load(model: str | None, request: ScoreRequest, plan: Plan) -> tuple[Bundle, Scorer]:
@@ -95,6 +87,7 @@ class ScoringRun:
         self.stamps = sources.stamps(source)
         self.where = ", ".join(part.name for part in source.parts)  # the source, as messages name it
         self.monitors = [monitor(models.bundle) for monitor in MONITORS]
+        self.engine = self.make_engine(Work(run, source, models, plan, self.stages, self.monitors, request.force))
         self.fingerprint = ""
         self.counts: RowCounts | None = None
         self.predicted = 0
@@ -104,10 +97,14 @@ class ScoringRun:
         self.flips = 0
         self.evidence: dict[str, pl.DataFrame] = {}  # rows of monitors, kept of a run that is refused
 
+    def make_engine(self, work: Work) -> Engine:
+        """Return the engine that runs the steps."""
+        return Local(work)
+
     def hash_source(self, database: Database) -> None:
         """Take the source's fingerprint, by which the same input is recognised."""
         with self.profile.step("fingerprint"):
-            self.fingerprint = landing.fingerprint(database, self.source)
+            self.fingerprint = self.engine.fingerprint(database)
 
     def already_published(self, current: Database | None) -> ScoreResult | None:
         """Hash the source, and return the result of the run that published the same input with the same bundle."""
@@ -136,13 +133,15 @@ class ScoringRun:
         self.database, self.before = database, before
         self.steps = Steps(database, self.profile)
         self.steps.bind_row("run", **self.run.relation())
+        self.horizon = self._horizon()
+        self.engine.open(self.steps, before, self.horizon)
 
     def land(self) -> None:
         """Read the source, and stop where it breaks its contract as a whole."""
         landed = self._read_source()
         counts = landed.counts
         landing.refuse_empty(counts, self.where)
-        known, self.withdrawn = catalogue.withdrawn(self.steps)
+        known, self.withdrawn = self.engine.withdrawn()
         prepare.bind_delivery(
             self.steps, landed, self.source, source_sha256=self.fingerprint, known=known, withdrawn=self.withdrawn
         )
@@ -157,9 +156,7 @@ class ScoringRun:
         self.stages.start("landing")
         self.reporter.note("reading", parts=len(self.source.parts))
         with self.profile.step("landed") as measured:
-            landed = landing.land(
-                self.steps, self.source, recognise=self.run.action == "score" and not self.request.force
-            )
+            landed = self.engine.land()
             measured.rows = landed.counts.received
         self.counts = landed.counts
         if self.stamps != sources.stamps(self.source):
@@ -178,42 +175,15 @@ class ScoringRun:
         self.stages.start("catalogue")
         with self.profile.step("quarantine"):
             quarantine.save(self.steps, self.run)
-        prepare.update_catalogue(self.steps)
+        self.engine.update_catalogue()
 
     def predict(self) -> None:
         """Replace the job's predictions of the run date."""
         self.stages.start("scoring")
         assert self.counts is not None  # noqa: S101  it has landed
-        self.steps.make("earlier_runs")
-        bundle, scorer = self.models.bundle, self.models.scorer
-        with self.profile.step("continued"):
-            self._cut()
-            total = prepare.make_scorable(self.steps, bundle.duration_ms)
-            continued = self._continue()
-        self.reporter.note("predictions continued", tracks=continued, of=total)
-        if self.models.shadow:
-            shadow = self.models.shadow
-            predict(self.steps, self.run, *shadow, self.stages, table="shadow_predictions", of="scorable")
-        self.predicted = continued + predict(self.steps, self.run, bundle, scorer, self.stages, self.monitors)
-        with self.profile.step("monitors"):
-            observe_continued(self.steps, self.monitors)
-        with self.profile.step("imputed"):
-            self.imputed = prepare.imputed(self.steps)
+        predicted = self.engine.predict()
+        self.predicted, self.imputed = predicted.tracks, predicted.imputed
         self.counts.check_balance(self.predicted)
-
-    def _cut(self) -> None:
-        """Remove the predictions that this run replaces: those of the job on the date."""
-        self.database.execute(
-            "DELETE FROM shadow_predictions WHERE job = ? AND run_date = ?", [self.run.job, self.run.run_date]
-        )
-        history.cut(self.steps, self.run)
-
-    def _continue(self) -> int:
-        """Continue the predictions of the date before that stay; ``force`` scores every track again."""
-        if self.request.force:
-            history.none_continue(self.steps)
-            return 0
-        return history.continue_predictions(self.steps, self.models.bundle)
 
     def judge(self) -> None:
         """Run the monitors and the checks of the predictions; a failed one stops the publish."""
@@ -230,13 +200,13 @@ class ScoringRun:
                 continue
             self.database.execute(f"DELETE FROM {monitor.table} WHERE run_id IN (SELECT run_id FROM earlier_runs)")
             with self.profile.step(monitor.table) as measured:
-                written = measured.rows = monitor.write(scored)
+                written = measured.rows = self.engine.watch(monitor, scored)
             if monitor.table == "flips":
                 self.flips = written
 
     def _check(self) -> None:
         with self.profile.step("audits"):
-            self.checks += checks.of_audits(self.steps)
+            self.checks += self.engine.audits()
         for result in self.checks:
             if result.status == "warning":
                 self.reporter.warning(result.name, observed=round(result.observed, 4), allowed=result.allowed)
@@ -258,12 +228,13 @@ class ScoringRun:
         counted = ledger.count_columns(self.counts, self.predicted, self.imputed)
         if self.profile.enabled:
             counted["profile"] = json.dumps([cost.to_dict() for cost in self.profile.costs()])
-        settled = {"settled_to": self._trim(), "withdrawn": self.withdrawn if self.run.delivery == "snapshot" else None}
+        self._trim()
+        settled = {"settled_to": self.horizon, "withdrawn": self.withdrawn if self.run.delivery == "snapshot" else None}
         ledger.append(self.database, ledger.line(self.run, "published", **self._origin_columns(), **counted, **settled))
         signals.check()
 
-    def _trim(self) -> date | None:
-        """Remove run dates of this job that are too far behind its newest, and before that of this run; return the last of them."""
+    def _horizon(self) -> date | None:
+        """Return the last run date of this job that is too far behind its newest, and before that of this run."""
         if self.request.keep_days is None or self._leaps():
             return None
         days = [day for day in ledger.run_dates(self.database, self.run.job) if day <= ledger.latest_date()]
@@ -272,14 +243,18 @@ class ScoringRun:
         if newest - date.min < kept:
             return None
         horizon: date = min(newest - kept, self.run.run_date - timedelta(days=1))
-        catalogue.settle(self.steps, horizon)
-        history.trim(self.steps, horizon)
+        return horizon
+
+    def _trim(self) -> None:
+        """Remove what was delivered and predicted up to the horizon."""
+        if self.horizon is None:
+            return
+        self.engine.settle()
         for table in TRIMMED:
             self.database.execute(
                 f"DELETE FROM {table} WHERE run_id IN (SELECT run_id FROM runs SEMI JOIN run USING (job) WHERE run_date <= ?)",
-                [horizon],
+                [self.horizon],
             )
-        return horizon
 
     def _leaps(self) -> bool:
         """Return whether the run date lies more than LEAP after the job's newest one before: a wrong clock must not cost the others."""

@@ -40,26 +40,41 @@ class Flips(Monitor):
     table = "flips"
     is_evidence = True
 
-    def write(self, scored: Scored) -> int:
-        """Write the run's flips with their causes, and return how many they are."""
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self._explained: list[pl.DataFrame] = []
+
+    def measure(self, scored: Scored) -> None:
+        """Explain each flip."""
         steps, database = scored.steps, scored.database
         steps.make("flipped")
         total = int(database.value("SELECT count(*) FROM flipped"))
         if not total or scored.before is None:
-            return 0
-        before, manifest = Steps(scored.before), self.bundle.manifest
-        model = f"{manifest.name} {manifest.version}"
+            return
+        before = Steps(scored.before)
         for start in range(0, total, ROWS):
             signals.check()
             flipped = database.frame(f"FROM flipped ORDER BY track_id LIMIT {ROWS} OFFSET {start}")
             now = _inputs(steps, flipped)
             then = _inputs_before(before, flipped, self.bundle.duration_ms)
-            explained = _explain(flipped, then, now, self.bundle, scored.scorer)
-            of_run = (
-                f"(SELECT run_id FROM run) AS run_id, (SELECT run_date FROM run) AS run_date, {literal(model)} AS model"
-            )
-            database.insert("flips", explained, f"*, {of_run}")
-        return total
+            self._explained.append(_explain(flipped, then, now, self.bundle, scored.scorer))
+
+    def seen(self) -> list[pl.DataFrame]:
+        """Return the flips."""
+        return self._explained
+
+    def merge(self, seen: list[pl.DataFrame]) -> None:
+        """Add flips."""
+        self._explained += seen
+
+    def write(self, scored: Scored) -> int:
+        """Write the run's flips with their causes, and return how many they are."""
+        manifest = self.bundle.manifest
+        model = literal(f"{manifest.name} {manifest.version}")
+        of_run = f"(SELECT run_id FROM run) AS run_id, (SELECT run_date FROM run) AS run_date, {model} AS model"
+        for explained in self._explained:
+            scored.database.insert("flips", explained, f"*, {of_run}")
+        return sum(map(len, self._explained))
 
 
 def _inputs(steps: Steps, flipped: pl.DataFrame) -> pl.DataFrame:

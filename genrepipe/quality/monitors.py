@@ -7,7 +7,7 @@ To add one: a table in ``contracts/operations.odcs.yaml``, a module with a subcl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     import polars as pl
@@ -76,6 +76,16 @@ class Monitor:
 
     def observe(self, batch: Batch) -> None:
         """Look at a batch of predictions."""
+
+    def measure(self, scored: Scored) -> None:
+        """Look at the run, or at the part of its tracks that an engine scored together, once all batches were shown."""
+
+    def seen(self) -> Any:
+        """Return what was seen of a part, to be sent to where the run is written; None where that is nothing."""
+        return None
+
+    def merge(self, seen: Any) -> None:
+        """Add what was seen of a part."""
 
     def write(self, scored: Scored) -> int:
         """Write the run's rows, and return how many they are."""

@@ -64,6 +64,12 @@ class Areas:
         self.tracks += len(labels)
         self._right += int((probabilities.argmax(1) == labels).sum())
 
+    def merge(self, other: Areas) -> None:
+        """Add the counts of other tracks."""
+        self._counts += other._counts
+        self.tracks += other.tracks
+        self._right += other._right
+
     @property
     def accuracy(self) -> float:
         """Share of the tracks whose most probable genre is their label."""
@@ -124,6 +130,14 @@ class Performance(Monitor):
             known = labels.is_not_null()
             labels, probabilities = labels.filter(known), probabilities.filter(known)
         self._areas.add(labels.to_numpy(), probabilities.struct.unnest().select(contracts.genres()).to_numpy())
+
+    def seen(self) -> Areas | None:
+        """Return the counts, where there are any."""
+        return self._areas if self._areas.tracks else None
+
+    def merge(self, seen: Areas) -> None:
+        """Add counts."""
+        self._areas.merge(seen)
 
     def write(self, scored: Scored) -> int:
         """Measure the run date: by what was counted, or by the table where a replay has added to it."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.core.resources import Plan
 
-LAYOUT_VERSION = 9
+LAYOUT_VERSION = 10
 OTHER = "genrepipe_other"  # the name under which another warehouse is attached
 # Values of columns in the rows that an older layout left.
 DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}
@@ -42,6 +42,7 @@ DERIVED_COLUMNS = (
     "UPDATE performance SET job = (SELECT arg_max(job, finished_at) FROM runs WHERE action = 'score' AND status = 'published' AND runs.run_date = performance.run_date) WHERE job IS NULL",
 )
 # Tables that hold why a run published nothing.
+LATER = ("lake_files",)  # tables that an older layout lacks, and nothing is made of
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
 MACROS = ("artist_key_of", "explain_track")
 VIEWS = (
@@ -84,7 +85,7 @@ def require(database: Database) -> None:
     WarehouseUnusable
         It lacks tables of a warehouse.
     """
-    wanted = {*REPLACED.values(), *(table.name for table in _tables())} - {*DERIVED, *HISTORY}
+    wanted = {*REPLACED.values(), *(table.name for table in _tables())} - {*DERIVED, *HISTORY, *LATER}
     missing = wanted - set(_refuse_foreign(database))
     if missing:
         raise WarehouseUnusable(

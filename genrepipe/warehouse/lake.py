@@ -1,0 +1,126 @@
+"""A warehouse whose large tables lie in a lake: views over exactly the Parquet files that were committed.
+
+The files are never changed. Table ``lake_files`` lists those of the generation, so that a commit is that of the warehouse,
+and an older generation still reads its own. Each table is in as many buckets as the lake was made with: tracks by their id,
+profiles by their artist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genrepipe import contracts
+from genrepipe.core.errors import WarehouseUnusable
+from genrepipe.core.quoting import file_literal, identifier, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+
+    from genrepipe.contracts import Table
+    from genrepipe.warehouse.connection import Database
+
+# Tables that lie in a lake, by the contract that declares them.
+TABLES = {
+    "track_history": "tracks",
+    "artist_profiles": "tracks",
+    "prediction_history": "predictions",
+    "shadow_predictions": "predictions",
+}
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """One committed file; those of predictions are of one job and run date."""
+
+    table_name: str
+    bucket: int
+    lake: str  # the folder
+    path: str  # within it
+    rows: int
+    run_id: str
+    job: str | None = None
+    run_date: date | None = None
+
+    @property
+    def place(self) -> Path:
+        """Where it is."""
+        return Path(self.lake, self.path)
+
+
+def is_lake(database: Database) -> bool:
+    """Return whether the large tables of a warehouse lie in a lake."""
+    return bool(
+        database.value(
+            "SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() AND view_name = 'track_history'"
+        )
+    )
+
+
+def refuse(database: Database) -> None:
+    """Refuse a warehouse whose tables lie in a lake.
+
+    Raises
+    ------
+    WarehouseUnusable
+        They do.
+    """
+    if is_lake(database):
+        raise WarehouseUnusable(
+            f"The tables of {database.shown_as or 'this warehouse'} lie in a lake, which this command does not write",
+            "Score with --engine spark",
+        )
+
+
+def files(database: Database, table: str | None = None) -> list[LakeFile]:
+    """Return the committed files of a warehouse, or of one of its tables."""
+    if not database.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'lake_files'"):
+        return []
+    columns = ", ".join(LakeFile.__dataclass_fields__)
+    rows = database.rows(
+        f"SELECT {columns} FROM lake_files WHERE table_name = coalesce(?, table_name) ORDER BY table_name, run_date, bucket, path",
+        [table],
+    )
+    return [LakeFile(*row) for row in rows]
+
+
+def buckets(database: Database) -> int:
+    """Return in how many buckets the tables of a lake are."""
+    return len(files(database, "track_history"))
+
+
+def folders(database: Database) -> list[str]:
+    """Return the folders in which the files of a warehouse lie."""
+    return sorted({file.lake for file in files(database)})
+
+
+def commit(database: Database, listed: Iterable[LakeFile]) -> None:
+    """Make these files those of the warehouse, in place of all that it had."""
+    database.execute("DELETE FROM lake_files")
+    for file in listed:
+        database.insert_row("lake_files", {name: getattr(file, name) for name in LakeFile.__dataclass_fields__})
+    show(database)
+
+
+def show(database: Database) -> None:
+    """Make the views of a lake, over the files that are listed."""
+    for name, contract in TABLES.items():
+        table = contracts.load(contract).named(name)
+        if database.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND NOT temporary", [name]):
+            database.execute(f"DROP TABLE {name}")
+        database.execute(f"CREATE OR REPLACE VIEW {name} AS {reading(table, files(database, name))}")
+        database.execute(f"COMMENT ON VIEW {name} IS {literal(table.description)}")
+        for column in table.properties:
+            database.execute(f"COMMENT ON COLUMN {name}.{identifier(column.name)} IS {literal(column.description)}")
+
+
+def reading(table: Table, listed: Iterable[LakeFile]) -> str:
+    """Return the SELECT of a table's columns from files."""
+    names = ", ".join(identifier(column.name) for column in table.properties)
+    places = ", ".join(file_literal(file.place) for file in listed if file.rows)
+    if places:
+        return f"SELECT {names} FROM read_parquet([{places}], hive_partitioning = false)"
+    nothing = ", ".join(f"NULL::{column.sql_type} AS {identifier(column.name)}" for column in table.properties)
+    return f"SELECT {nothing} WHERE false"

@@ -78,14 +78,31 @@ def _as_of(steps: Steps, day: date) -> None:
 
 def see(steps: Steps) -> None:
     """Renew table ``artist_profiles``, and bind ``profiles`` to what is known of artists on the run date."""
-    database = steps.database
     steps.make("touched_artists")
     renew_profiles(steps)
-    if not database.value("SELECT count(*) FROM track_history CROSS JOIN run WHERE to_run_date > run.run_date"):
+    if not is_earlier(steps):
         steps.bind("profiles", "FROM artist_profiles")
         return
-    _as_of(steps, database.value("SELECT run_date FROM run"))
+    see_then(steps)
+    make_profiles_then(steps)
+
+
+def is_earlier(steps: Steps) -> bool:
+    """Return whether tracks were delivered for a later date than that of the run."""
+    return bool(
+        steps.database.value("SELECT count(*) FROM track_history CROSS JOIN run WHERE to_run_date > run.run_date")
+    )
+
+
+def see_then(steps: Steps) -> None:
+    """Make the relation ``tracks_then``, what was known of tracks on the run date."""
+    _as_of(steps, steps.database.value("SELECT run_date FROM run"))
     steps.make("tracks_then")
+
+
+def make_profiles_then(steps: Steps) -> None:
+    """Bind ``profiles`` to those of the artists of relation ``tracks_then``."""
+    database = steps.database
     database.execute("CREATE TEMP TABLE profiles_then AS FROM artist_profiles LIMIT 0")
     artists = database.value("SELECT approx_count_distinct(artist_key) FROM tracks_then")
     for some in _buckets(database, artists):
@@ -154,10 +171,16 @@ def label(steps: Steps) -> None:
 
 
 def settle(steps: Steps, horizon: date) -> None:
-    """Remove rows of the job that only its run dates up to ``horizon`` need; what they say of labels and first dates stays.
+    """Remove rows of the job that only its run dates up to ``horizon`` need, and renew the profiles of their artists.
 
-    From then on nothing that was delivered for these dates can be taken back.
+    What they say of labels and first dates stays. From then on nothing that was delivered for these dates can be taken back.
     """
+    settle_tracks(steps, horizon)
+    renew_profiles(steps)
+
+
+def settle_tracks(steps: Steps, horizon: date) -> None:
+    """Remove these rows, and bind ``touched_artists`` to those of whose tracks another row may be visible now."""
     database = steps.database
     steps.release("delivery_dates", "affected_tracks")  # those of the delivery
     _as_of(steps, horizon)
@@ -188,5 +211,4 @@ def settle(steps: Steps, horizon: date) -> None:
     )
     steps.release("as_of")
     choose_current(steps)
-    renew_profiles(steps)
     steps.release("affected_tracks")

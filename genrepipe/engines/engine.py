@@ -85,6 +85,10 @@ class Engine(Protocol):
         """Read the source, see ``landing.land``."""
         ...
 
+    def folders(self) -> list[str]:
+        """Return the folders whose files the run still reads once its source is read."""
+        ...
+
     def withdrawn(self) -> tuple[int, int]:
         """Return how many tracks the job had before, and how many of them a snapshot lacks, see ``catalogue.withdrawn``."""
         ...

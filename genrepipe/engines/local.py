@@ -42,6 +42,10 @@ class Local(Engine):
         recognise = self.work.run.action == "score" and not self.work.force
         return landing.land(self.steps, self.work.source, recognise=recognise)
 
+    def folders(self) -> list[str]:
+        """Return none: everything is in the warehouse."""
+        return []
+
     def withdrawn(self) -> tuple[int, int]:
         """Ask the catalogue."""
         return catalogue.withdrawn(self.steps)

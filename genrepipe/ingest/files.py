@@ -80,7 +80,7 @@ def _unpacked(path: Path) -> Unpacked:
 
 @lru_cache(maxsize=64)
 def _unpacked_of(path: Path, *_: int) -> Unpacked:
-    size, last, counter = 0, b"", _RecordCounter('"')
+    size, last, counter = 0, b"", RecordCounter('"')
     for chunk in _without_mark(path):
         size, last = size + len(chunk), chunk[-1:] or last
         if size > MAX_UNPACKED_BYTES:
@@ -211,13 +211,13 @@ def count_records(path: Path, quote: str) -> int:
     """
     if compression(path) and quote == '"':
         return _unpacked(path).records
-    counter = _RecordCounter(quote)
+    counter = RecordCounter(quote)
     for chunk in _without_mark(path):
         counter.add(chunk)
     return counter.records()
 
 
-class _RecordCounter:
+class RecordCounter:
     """Counts the records of a file, chunk by chunk."""
 
     def __init__(self, quote: str) -> None:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 from genrepipe import contracts
 from genrepipe.contracts.rules import SWALLOWED
 from genrepipe.core.errors import SourceShapeError
-from genrepipe.core.quoting import literal
-from genrepipe.ingest import reader, recognition, sources
+from genrepipe.core.quoting import identifier, literal
+from genrepipe.ingest import pieces, reader, recognition, sources
 from genrepipe.warehouse.ledger import RowCounts
 
 if TYPE_CHECKING:
-    from genrepipe.ingest.reader import Reading
+    from collections.abc import Iterable
+
+    from genrepipe.ingest.pieces import Piece
     from genrepipe.ingest.sources import Part, Source
     from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.steps import Steps
@@ -42,18 +44,30 @@ class Landing:
     absent: list[str]
 
 
+@dataclass(frozen=True)
+class LandedPart:
+    """What there is to say of one part: whether it has a header, notes for the user, and the columns that it lacks."""
+
+    has_header: bool = False
+    notes: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+
+
 def fingerprint(database: Database, source: Source) -> str:
     """Return a sha256 over the content of every part and the way it is read."""
-    contents = []
-    for part in source.parts:
-        if part.kind == "table":
-            with reader.opened(database, part) as table:
-                content = database.rows(
-                    f"SELECT count(*), sum(hash(t)), bit_xor(hash(t)) FROM {table} AS t", reading=part
-                )
-                contents.append(str(content))
-        else:
-            contents.append(sources.digest(part.path, part.name))
+    return fingerprint_of(source, [content(database, part) for part in source.parts])
+
+
+def content(database: Database, part: Part) -> str:
+    """Return what tells the content of a part from any other."""
+    if part.kind != "table":
+        return sources.digest(part.path, part.name)
+    with reader.opened(database, part) as table:
+        return str(database.rows(f"SELECT count(*), sum(hash(t)), bit_xor(hash(t)) FROM {table} AS t", reading=part))
+
+
+def fingerprint_of(source: Source, contents: list[str]) -> str:
+    """Return the same of a source whose parts have these contents."""
     recipe = source.recipe.names() if source.recipe.is_empty() else source.recipe.dumped()
     how = json.dumps([contents, source.encoding, recipe], sort_keys=True)
     return hashlib.sha256(how.encode()).hexdigest()
@@ -81,28 +95,70 @@ def land(steps: Steps, source: Source, *, recognise: bool = False) -> Landing:
     if recognise:
         steps.make("recognisable_rows")
         recognise = bool(steps.database.value("SELECT count(*) FROM recognisable_rows"))
-    notes: list[str] = []
-    absent: set[str] = set()
-    for ordinal, part in enumerate(source.parts):
-        reading, said = _land_part(steps, part, source, ordinal, recognise=recognise)
-        notes += [f"{part.name}: {note}" for note in said]
-        if reading.header:
-            absent |= {
-                ours
-                for ours, at in reading.columns.positions.items()
-                if at is None and not source.recipe.has_value(ours)
-            }
-    if "landed" not in steps:
-        raise SourceShapeError(
-            f"{', '.join(part.name for part in source.parts)}: every part is empty",
-            "Check that the export was complete",
-        )
+    landed = [
+        _land_part(steps, part, source, ordinal, recognise=recognise) for ordinal, part in enumerate(source.parts)
+    ]
+    refuse_without_rows(source, landed)
     if recognise:
         recognition.dispute(steps)
         steps.release("recognisable_rows")
     steps.make("superseded", "accepted")
+    return together(count(steps.database), landed)
+
+
+def together(counts: RowCounts, landed: Iterable[LandedPart]) -> Landing:
+    """Return what arrived in all parts."""
+    landed = list(landed)
+    absent = {name for part in landed for name in part.absent}
     audio = contracts.load("features").named("audio_features").columns
-    return Landing(count(steps.database), notes, [column for column in audio if column in absent])
+    notes = dict.fromkeys(note for part in landed for note in part.notes)
+    return Landing(counts, [*notes], [column for column in audio if column in absent])
+
+
+def refuse_without_rows(source: Source, landed: Iterable[LandedPart]) -> None:
+    """Stop where no part has a header.
+
+    Raises
+    ------
+    SourceShapeError
+        None has.
+    """
+    if not any(part.has_header for part in landed):
+        raise SourceShapeError(
+            f"{', '.join(part.name for part in source.parts)}: every part is empty",
+            "Check that the export was complete",
+        )
+
+
+def land_piece(steps: Steps, source: Source, piece: Piece) -> LandedPart:
+    """Read a piece of a part, and judge each row by itself.
+
+    Binds the relations ``parts``, ``unparsed`` and ``landed``, which is missing where the part has no rows.
+
+    Raises
+    ------
+    SourceShapeError
+        The part is not a table, or its columns are not those of the contract.
+    StorageError
+        The part cannot be read.
+    """
+    for relation in ("parts", "unparsed", "known_rows"):
+        steps.declare(relation)
+    with pieces.opened(piece, source.parts[piece.ordinal], steps.database.scratch) as part:
+        landed = _land_part(steps, part, source, piece.ordinal, recognise=False)
+    for table in ("landed", "unparsed"):
+        if piece.first and table in steps:
+            steps.database.execute(f"UPDATE {table} SET row_id = row_id + {piece.first}")
+    return landed
+
+
+def declare_landed(steps: Steps) -> None:
+    """Bind the relation ``landed`` to an empty table, for rows that were cleaned elsewhere."""
+    columns = contracts.load("source_tracks").table.columns
+    nothing = ", ".join(f"NULL::VARCHAR AS {identifier(name)}" for name in columns)
+    with steps.bound("received", f"SELECT {nothing} WHERE false"):
+        steps.make("judged")
+        steps.bind("landed", "SELECT NULL::BIGINT AS row_id, * FROM judged", kind="table")
 
 
 def count(database: Database) -> RowCounts:
@@ -135,8 +191,8 @@ def refuse_empty(counts: RowCounts, where: str) -> None:
         raise SourceShapeError(f"{where} holds no tracks", "Check that the export was complete")
 
 
-def _land_part(steps: Steps, part: Part, source: Source, ordinal: int, *, recognise: bool) -> tuple[Reading, list[str]]:
-    """Land one part, and return how it was read and what to say of it."""
+def _land_part(steps: Steps, part: Part, source: Source, ordinal: int, *, recognise: bool) -> LandedPart:
+    """Land one part, and return what there is to say of it."""
     database = steps.database
     database.execute(f"INSERT INTO parts VALUES ({ordinal}, {literal(part.name)})")
     before = int(database.value("SELECT count(*) FROM landed")) if "landed" in steps else 0
@@ -152,7 +208,7 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int, *, recogn
 
     reading = reader.read(database, part, source, contracts.load("source_tracks").table, ordinal, insert)
     if not reading.header:
-        return reading, [*reading.notes]
+        return LandedPart(notes=tuple(f"{part.name}: {note}" for note in reading.notes))
     if recognised:
         _number_rows(database, "lines", ordinal, 0, reading.rejected)
         recognition.take(steps, before)
@@ -167,7 +223,11 @@ def _land_part(steps: Steps, part: Part, source: Source, ordinal: int, *, recogn
     reader.refuse_uncounted(part, reading, rows + reading.rejected)
     used = reading.columns.used
     unused = [name.strip() or f"column {i + 1}" for i, name in enumerate(reading.header) if i not in used]
-    return reading, [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]
+    notes = [*reading.notes, *([f"not used: {', '.join(unused)}"] if unused else [])]
+    absent = [
+        ours for ours, at in reading.columns.positions.items() if at is None and not source.recipe.has_value(ours)
+    ]
+    return LandedPart(True, tuple(f"{part.name}: {note}" for note in notes), tuple(absent))
 
 
 def _clean(steps: Steps, part: Part, received: str) -> None:

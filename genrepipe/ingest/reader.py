@@ -33,6 +33,7 @@ ALL_TEXT = (
     "ELSE CAST(COLUMNS(*) AS VARCHAR) END"
 )
 MAX_LINE_BYTES = 2_000_000
+ROW_NUMBER = "file_row_number"  # DuckDB's name of a row's position in a Parquet file
 NO_DELIMITER = "\x1f"  # in no JSON: control characters are escaped there, RFC 8259
 IS_OBJECT = "CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END"
 FILTERED_IN, FILTERED = "quarantine_id", "filtered"  # the column that says so of a row that a recipe leaves out
@@ -94,7 +95,7 @@ def _read_typed(
     database: Database, part: Part, source: Source, contract: Table, _: int, insert: Callable[[str], int]
 ) -> Reading:
     with opened(database, part) as table:
-        rows = table if part.kind == "table" else f"read_parquet({file_literal(part.path)}, hive_partitioning = false)"
+        rows = table if part.kind == "table" else _read_parquet(part)
         described = database.rows(f"DESCRIBE SELECT * FROM {rows}", reading=part)
         kinds = {str(name): str(kind) for name, kind, *_ in described}
         if part.kind == "parquet":
@@ -110,6 +111,17 @@ def _read_typed(
 
         insert(_select(source, contract, columns, cell, rows))
     return Reading(header, columns)
+
+
+def _read_parquet(part: Part) -> str:
+    file = file_literal(part.path)
+    if part.rows is None:
+        return f"read_parquet({file}, hive_partitioning = false)"
+    first, last = part.rows
+    return (
+        f"(SELECT * EXCLUDE ({ROW_NUMBER}) FROM read_parquet({file}, hive_partitioning = false, {ROW_NUMBER} = true) "
+        f"WHERE {ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {last})"
+    )
 
 
 def _refuse_repeated(database: Database, part: Part) -> None:

@@ -51,6 +51,7 @@ class Part:
     constants: Mapping[str, str | None] = field(
         default_factory=dict, hash=False
     )  # columns that the names of folders say
+    rows: tuple[int, int] | None = None  # of a Parquet file, the positions of those that are read; None is all
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from genrepipe.core import resources
 from genrepipe.core.resources import MB
 
@@ -20,18 +22,29 @@ if TYPE_CHECKING:
 # memory of DuckDB or spilled; beside that memory the process held 480 MB.
 WRITTEN, LANDED = 0.9, 1.8
 BESIDE_DUCKDB = 480 * MB
+ROW = 155  # bytes of CSV
 # Bytes of CSV in a byte of each other kind of file, roughly; a table of a database is not looked into.
-TEXT = {".gz": 4.0, ".zst": 4.0, ".parquet": 4.0}
+TEXT = {".gz": 4.0, ".zst": 4.0}
 
 
 def text_of(source: Source) -> float:
     """Return about how many bytes a source has as CSV."""
-    text = 0.0
+    text, packed = 0.0, 0.0
     for part in source.parts:
         if part.kind != "table":
             with suppress(OSError):
-                text += part.path.stat().st_size * TEXT.get(part.path.suffix.lower(), 1.0)
+                size = part.path.stat().st_size
+                if part.kind == "parquet":
+                    packed = packed or _packed(part.path, size)
+                text += size * (packed if part.kind == "parquet" else TEXT.get(part.path.suffix.lower(), 1.0))
     return text
+
+
+def _packed(path: Path, size: int) -> float:
+    """Return how many bytes of CSV are in a byte of a Parquet file, by its number of rows; 1 of one that cannot be read."""
+    with suppress(pl.exceptions.PolarsError):
+        return float(pl.scan_parquet(path).select(pl.len()).collect().item()) * ROW / size
+    return 1.0
 
 
 def tell(source: Source, warehouse: Path, plan: Plan, reporter: Reporter) -> None:

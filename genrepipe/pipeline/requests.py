@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PREFIX = "GENREPIPE_"
 BEGIN = "Name a job file, or begin one from jobs/score_nightly.yaml"
 MAX_KEEP_DAYS = 36_500  # a century
+MAX_BUCKETS = 4096
 MAX_MOUNTED = 100_000  # characters of a mounted value
 
 
@@ -124,6 +125,23 @@ class ScoreRequest(Request):
     job: Literal["score"] = Field("score", description="The kind of job.")
     name: Text = Field("score", description="The job's name: with the run date the key of its predictions.")
     warehouse: Path = Field(Path("warehouse.duckdb"), description="The DuckDB file that people query.")
+    engine: Literal["local", "spark"] = Field(
+        "local", description="Where the steps run: in this process, or in the tasks of a Spark cluster."
+    )
+    master: Text | None = Field(
+        None,
+        description="Spark's address of the cluster, such as local[2] or spark://host:7077; spark-submit names it itself.",
+    )
+    lake: Path | None = Field(
+        None,
+        description="Where the engine spark keeps the large tables, a folder that every worker sees; without it, WAREHOUSE.lake.",
+    )
+    buckets: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_BUCKETS,
+        description="In how many buckets a new lake keeps its tracks; without it, by the size of the source.",
+    )
     delivery: Literal["increment", "snapshot"] = Field(
         "increment",
         description="What the source is: an increment, of tracks that are new or changed, or a snapshot of the whole catalogue, which withdraws the job's tracks that it lacks.",

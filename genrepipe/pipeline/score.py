@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from genrepipe.core import resources, signals
+from genrepipe.core.errors import UsageError
 from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.core.profile import Profile
 from genrepipe.ingest import sources, stores
@@ -39,6 +41,8 @@ def score(request: ScoreRequest, reporter: Reporter = SILENT) -> ScoreResult:
 
 
 def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
+    if request.dry_run and request.engine != "local":
+        raise UsageError("A dry run has no other engine than local", "Leave out --engine")
     plan, stages = resources.plan(), Stages(reporter, Profile(enabled=request.profile))
     stages.start("bundle")
     checks.check_limits(request.limits)
@@ -55,7 +59,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
         scoring = ScoringRun(request, run, source, models, plan, reporter, stages)
         if request.dry_run:
             return _dry_run(scoring)
-        with write_session(request.warehouse, run, plan, stages) as session:
+        with closing(scoring.engine), write_session(request.warehouse, run, plan, stages) as session:
             if known := scoring.already_published(session.current):
                 return known
             session.record_failure = scoring.record_failure

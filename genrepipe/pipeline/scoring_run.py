@@ -99,7 +99,13 @@ class ScoringRun:
 
     def make_engine(self, work: Work) -> Engine:
         """Return the engine that runs the steps."""
-        return Local(work)
+        request = self.request
+        if request.engine == "local":
+            return Local(work)
+        from genrepipe.engines.spark import Spark  # noqa: PLC0415  it takes long, and few runs need it
+
+        folder = request.lake or request.warehouse.with_name(f"{request.warehouse.name}.lake")
+        return Spark(work, request.master, folder, request.warehouse, request.buckets)
 
     def hash_source(self, database: Database) -> None:
         """Take the source's fingerprint, by which the same input is recognised."""
@@ -150,7 +156,7 @@ class ScoringRun:
         checks.refuse_rejected(self.steps, counts, self.where, self.request.limits)
         checks.refuse_input(self.checks, self.where)
         signals.check()
-        self.database.forbid_file_access()
+        self.database.forbid_file_access(self.engine.folders())
 
     def _read_source(self) -> Landing:
         self.stages.start("landing")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from genrepipe.model.bundle import Bundle
     from genrepipe.quality.monitors import Scored
     from genrepipe.warehouse.steps import Steps
 
@@ -53,14 +54,31 @@ class Drift(Monitor):
     table = "drift"
     is_evidence = True
 
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self._counts: dict[str, Shares] = {}
+
+    def measure(self, scored: Scored) -> None:
+        """Count the tracks in the bins of each feature, and the genres."""
+        bins = {subject: list(edges) for subject, edges, _ in self.bundle.reference.iter_rows()}
+        genres = {GENRE: _genres(scored.steps, self.bundle.manifest.labels)}
+        self.merge(_features(scored.steps, bins) | genres)
+
+    def seen(self) -> dict[str, Shares]:
+        """Return the counts."""
+        return self._counts
+
+    def merge(self, seen: dict[str, Shares]) -> None:
+        """Add counts."""
+        self._counts = {subject: counts + self._counts.get(subject, 0) for subject, counts in seen.items()}
+
     def write(self, scored: Scored) -> int:
         """Write a row for each feature and for the genres: against the bundle, and against the mean of recent runs, where there are any."""
         rows = []
         past = _recent(scored.steps)
         bins = {subject: list(edges) for subject, edges, _ in self.bundle.reference.iter_rows()}
         expected_of = {subject: np.array(shares) for subject, _, shares in self.bundle.reference.iter_rows()}
-        counts = _features(scored.steps, bins) | {GENRE: _genres(scored.steps, self.bundle.manifest.labels)}
-        for subject, counted in counts.items():
+        for subject, counted in self._counts.items():
             shares, edges = counted / max(counted.sum(), 1), bins[subject]
             references = [("bundle", expected_of[subject])]
             comparable = [

@@ -25,7 +25,7 @@ from genrepipe.core.version import VERSION
 from genrepipe.warehouse import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from genrepipe.core.resources import Plan
     from genrepipe.warehouse.failures import NamedFile
@@ -197,8 +197,10 @@ class Database:
         with suppress(duckdb.Error):
             self._connection.interrupt()
 
-    def forbid_file_access(self) -> None:
-        """Give up access to every file but the database's own, for good."""
+    def forbid_file_access(self, but: Sequence[str] = ()) -> None:
+        """Give up access to every file but the database's own and those in some folders, for good."""
+        if but:
+            self.execute(f"SET allowed_directories = [{', '.join(map(literal, but))}]")
         self.execute("SET enable_external_access = false")
 
     def close(self) -> None:

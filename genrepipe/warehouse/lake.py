@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.warehouse.connection import Database
 
-# Tables that lie in a lake, by the contract that declares them.
+# Tables that lie in a lake, by the contract that declares each.
 TABLES = {
     "track_history": "tracks",
-    "artist_profiles": "tracks",
+    "artist_profiles": "operations",
     "prediction_history": "predictions",
-    "shadow_predictions": "predictions",
+    "shadow_predictions": "operations",
 }
 
 

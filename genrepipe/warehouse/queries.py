@@ -12,7 +12,7 @@ import polars as pl
 
 from genrepipe.core import signals
 from genrepipe.core.errors import GenrepipeError, UsageError
-from genrepipe.warehouse import failures
+from genrepipe.warehouse import failures, lake
 from genrepipe.warehouse.connection import Database
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ PYTHON_DAYS = (-719_162, 2_932_896)  # 0001-01-01 and 9999-12-31, in days since 
 
 
 def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
-    """Run one read-only query for a user, who may read the warehouse and nothing else.
+    """Run one read-only query for a user, who may read the warehouse, with its lake, and nothing else.
 
     Values of types that Polars does not know (intervals, unions, bits) come as text, and so do dates beyond the years 1 to
     9999; columns of the same name get a number. A signal stops it.
@@ -39,7 +39,7 @@ def query(path: Path, statement: str, plan: Plan) -> pl.DataFrame:
         signals.deferred(),
         signals.on_signal(database.interrupt),
     ):
-        database.forbid_file_access()
+        database.forbid_file_access(lake.folders(database))
         database.execute("SET lock_configuration = true")  # else logging could be turned on, into a file
         return _ask(database, statement)
 

@@ -12,6 +12,9 @@ CREATE OR REPLACE TEMP MACRO filled(cells) AS
 -- A hash, of 64 bits, of a row as it was received and of how it is cleaned, {cleaning}: where one of both differs, so does the hash.
 CREATE OR REPLACE TEMP MACRO row_hash(cells) AS hash(cells, {cleaning});
 
+-- The bucket of a key, from 0: the same in every process and in every version of DuckDB.
+CREATE OR REPLACE TEMP MACRO bucket_of(key, buckets) AS (md5_number_lower(key) % buckets)::INTEGER;
+
 -- The following take the text of one cell as the source holds it.
 
 -- A name or word as people read it: NFC, every run of white space one space, none at the ends, '' is missing.

@@ -177,6 +177,7 @@ def settle(steps: Steps, horizon: date) -> None:
     """
     settle_tracks(steps, horizon)
     renew_profiles(steps)
+    steps.release("affected_tracks")
 
 
 def settle_tracks(steps: Steps, horizon: date) -> None:
@@ -211,4 +212,3 @@ def settle_tracks(steps: Steps, horizon: date) -> None:
     )
     steps.release("as_of")
     choose_current(steps)
-    steps.release("affected_tracks")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import sys
 import tempfile
@@ -200,6 +201,8 @@ class Spark(Engine):
         self.steps.declare("unparsed")
         for name in tasks.DELIVERED:
             self._bind_kept(name, [each.kept[name] for each in done])
+        self.steps.make("cleaned")
+        self.steps.bind("accepted", "FROM cleaned")  # none is known by its hash
         counts = RowCounts(
             *(sum(getattr(each.counts, name) for each in done) for name in RowCounts.__dataclass_fields__)
         )
@@ -308,8 +311,13 @@ class Spark(Engine):
 class Cluster:
     """A connection to Spark; made by ``cluster``."""
 
-    def __init__(self, context: Any, log: Path, reporter: Reporter, failures: int) -> None:
-        self._context, self._log, self._reporter, self.failures = context, log, reporter, failures
+    def __init__(self, context: Any, log: Path, reporter: Reporter) -> None:
+        self._context, self._log, self._reporter = context, log, reporter
+        tried = re.fullmatch(
+            r"local(?:\[[^,]+(?:,(\d+))?\])?", context.master
+        )  # in this process a task has one attempt, unless asked
+        configured = context.getConf().get("spark.task.maxFailures", str(TASK_FAILURES))
+        self.failures = int(tried[1] or 1) if tried else int(configured)
 
     def collect(self, items: Sequence[Any], task: Callable[..., T], job: Job) -> list[T]:
         """Return what a task says of each item."""
@@ -423,7 +431,7 @@ class _Delivering:
 
 @contextmanager
 def cluster(master: str | None, reporter: Reporter) -> Iterator[Cluster]:
-    """Connect to Spark, and disconnect.
+    """Connect to Spark, and disconnect; a connection that this process has already is used, and stays.
 
     Raises
     ------
@@ -437,6 +445,10 @@ def cluster(master: str | None, reporter: Reporter) -> Iterator[Cluster]:
     except ImportError as error:
         raise ExtraMissing("The engine spark needs pyspark", "Install it: pip install 'genrepipe[spark]'") from error
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    log = Path(tempfile.gettempdir()) / f"genrepipe-spark-{os.getpid()}.log"
+    if existing := pyspark.SparkContext._active_spark_context:
+        yield Cluster(existing, log, reporter)
+        return
     settings = pyspark.SparkConf().setAppName("genrepipe")
     if master:
         settings.setMaster(master)
@@ -445,16 +457,10 @@ def cluster(master: str | None, reporter: Reporter) -> Iterator[Cluster]:
     address = settings.get("spark.master", "") or ""
     if not address:
         raise ConfigurationError("No Spark cluster is named", "Name it with --master, for example --master 'local[2]'")
-    log = Path(tempfile.gettempdir()) / f"genrepipe-spark-{os.getpid()}.log"
     with log.open("wb") as file:
         context = _started(lambda: pyspark.SparkContext(conf=settings), file.fileno(), address, log)
-    failures = (
-        1
-        if address.startswith("local") and "," not in address
-        else int(settings.get("spark.task.maxFailures") or TASK_FAILURES)
-    )
     try:
-        yield Cluster(context, log, reporter, failures)
+        yield Cluster(context, log, reporter)
         log.unlink(missing_ok=True)
     finally:
         with suppress(Exception):  # what was to be told has been

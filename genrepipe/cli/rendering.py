@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RollbackResult,
         ScoreResult,
         SignResult,
+        VacuumResult,
         ValidateResult,
         VerifiedModel,
         VerifyResult,
@@ -124,6 +125,11 @@ def rollback_text(result: RollbackResult) -> str:
     lines = [f"{result.warehouse} is as run {result.to.run_id} of {result.to.run_date} left it"]
     lines += [f"  undone: {run.action} {run.run_date}, run {run.run_id}" for run in result.undone]
     return "\n".join([*lines, "once more brings it back"])
+
+
+def vacuum_text(result: VacuumResult) -> str:
+    """Show how much was removed."""
+    return f"{result.removed:,} files removed, {result.bytes / 1e6:,.1f} MB; {result.listed:,} are in use by {result.warehouse}"
 
 
 def missing_text(result: MissingResult) -> str:

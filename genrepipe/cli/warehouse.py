@@ -1,4 +1,4 @@
-"""Commands on a warehouse: query, missing, rollback, retract, quarantine, labels, verify."""
+"""Commands on a warehouse: query, missing, rollback, retract, vacuum, quarantine, labels, verify."""
 
 from __future__ import annotations
 
@@ -64,6 +64,22 @@ def rollback(warehouse: Path, output: str) -> None:
     from genrepipe.pipeline.rollback import rollback as go_back
 
     show(go_back(warehouse), output, rendering.rollback_text)
+
+
+@click.command()
+@WAREHOUSE
+@click.option("--lake", type=click.Path(path_type=Path), help="The lake, where no run was published in it yet.")
+@OUTPUT
+def vacuum(warehouse: Path, lake: Path | None, output: str) -> None:
+    """Remove the files of a lake that neither this generation of the warehouse nor the one before it lists.
+
+    \b
+    Example:
+        genrepipe vacuum --warehouse warehouse.duckdb
+    """
+    from genrepipe.pipeline.vacuum import vacuum as remove_unlisted
+
+    show(remove_unlisted(warehouse, lake), output, rendering.vacuum_text)
 
 
 @click.command()

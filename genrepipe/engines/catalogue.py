@@ -158,6 +158,14 @@ def withdrawn(steps: Steps) -> tuple[int, int]:
 
 def label(steps: Steps) -> None:
     """Take the relation ``new_labels`` as the newest labels that are known, also of tracks that are still to come."""
+    keep_labels(steps)
+    steps.bind("affected_tracks", "SELECT track_id FROM new_labels", kind="table")
+    choose_current(steps)
+    steps.release("affected_tracks")
+
+
+def keep_labels(steps: Steps) -> None:
+    """Write the relation ``new_labels`` into table ``labels``."""
     database = steps.database
     database.execute("DELETE FROM labels USING new_labels AS taken WHERE labels.track_id = taken.track_id")
     database.execute(
@@ -165,9 +173,6 @@ def label(steps: Steps) -> None:
         "greatest(run.run_date, (SELECT max(run_date) FROM runs WHERE status = 'published' AND action = 'score')), run.run_id "
         "FROM new_labels CROSS JOIN run"
     )
-    steps.bind("affected_tracks", "SELECT track_id FROM new_labels", kind="table")
-    choose_current(steps)
-    steps.release("affected_tracks")
 
 
 def settle(steps: Steps, horizon: date) -> None:

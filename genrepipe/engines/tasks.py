@@ -187,7 +187,7 @@ def survey(job: Job, ordinal: int) -> tuple[str, list[Piece]]:
 
 def land(job: Job, piece: Piece) -> Iterator[Sent]:
     """Read a piece, and send each row to the bucket of its track; rows without one are spread."""
-    with schema.open_memory(job.plan) as database:
+    with schema.open_bare(job.plan) as database:
         steps = Steps(database)
         steps.bind_row("run", **job.run.relation())
         landed = landing.land_piece(steps, job.source, piece)
@@ -205,7 +205,7 @@ def deliver(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent
         yield bucket, failed
         return
     with _warehouse(job, bucket) as steps:
-        database, files = steps.database, _Files(job, bucket)
+        database, files = steps.database, _Files(job.lake, job.run, bucket)
         _bind_received(job, steps, messages)
         steps.make("superseded", "accepted")
         counts = landing.count(database)
@@ -231,7 +231,7 @@ def deliver(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent
 
 def profile(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent]:
     """Make the profiles of a bucket of artists anew, and send them to the buckets of tracks that asked for them."""
-    with schema.open_memory(job.plan) as database:
+    with schema.open_bare(job.plan) as database:
         steps = Steps(database)
         steps.bind_row("run", **job.run.relation())
         database.insert("runs", unpacked(job.ledger))
@@ -249,7 +249,7 @@ def profile(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent
         if after := {message.origin: message for message in messages if message.kind == "after"}:
             before = [message for message in messages if message.kind == "visible" and message.origin not in after]
             _renew(steps, [*before, *after.values()])
-        written = [_Files(job, bucket).write(database, "artist_profiles", "FROM artist_profiles")]
+        written = [_Files(job.lake, job.run, bucket).write(database, "artist_profiles", "FROM artist_profiles")]
         yield bucket, Message("profiled", Profiled(bucket, written), bucket)
 
 
@@ -261,8 +261,8 @@ def score(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent]:
     bundle, *shadow = job.bundles
     monitors = [monitor(bundle) for monitor in MONITORS]
     with ExitStack() as stack:
-        database = stack.enter_context(schema.open_memory(job.plan))
-        steps, files = Steps(database), _Files(job, bucket)
+        database = stack.enter_context(schema.open_bare(job.plan))
+        steps, files = Steps(database), _Files(job.lake, job.run, bucket)
         _bind_delivered(job, steps, bucket)
         _insert(database, "artist_profiles", [message for message in messages if message.kind == "profiles"])
         steps.bind("profiles", "FROM artist_profiles")
@@ -290,20 +290,51 @@ def score(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent]:
     yield bucket, Message("scored", ScoredBucket(bucket, predicted, imputed, audits, seen, kept, written, profiled))
 
 
+def relabel(steps: Steps, run: Run, plan: Plan) -> None:
+    """Take the relation ``new_labels`` in a warehouse whose tracks lie in a lake: the buckets of these tracks are written anew."""
+    database = steps.database
+    catalogue.keep_labels(steps)
+    listed = lake.files(database)
+    buckets = lake.buckets(database)
+    database.execute(
+        f"CREATE TEMP TABLE relabelled AS SELECT *, bucket_of(track_id, {buckets}) AS bucket FROM new_labels"
+    )
+    touched = {bucket for (bucket,) in database.rows("SELECT DISTINCT bucket FROM relabelled")}
+    ledger, held = database.frame("FROM runs"), database.frame("FROM quarantine WHERE track_id IS NOT NULL")
+    renewed = []
+    for file in listed:
+        if file.table_name != "track_history" or file.bucket not in touched:
+            renewed.append(file)
+            continue
+        with schema.open_bare(plan) as memory:
+            some = Steps(memory)
+            some.bind_row("run", **run.relation())
+            memory.insert("runs", ledger)
+            memory.insert("quarantine", held)
+            memory.insert("labels", database.frame(f"FROM labels WHERE bucket_of(track_id, {buckets}) = {file.bucket}"))
+            _read(memory, "track_history", [file])
+            memory.execute("CREATE TEMP TABLE asked (track_id VARCHAR)")
+            memory.insert("asked", database.frame("SELECT track_id FROM relabelled WHERE bucket = ?", [file.bucket]))
+            some.bind("affected_tracks", "FROM asked", kind="table")
+            catalogue.choose_current(some)
+            renewed.append(_Files(file.lake, run, file.bucket).write(memory, "track_history", "FROM track_history"))
+    lake.commit(database, renewed)
+
+
 class _Files:
     """Writes the files of one task, whose names no other task has, nor another attempt at it."""
 
-    def __init__(self, job: Job, bucket: int) -> None:
-        self._job, self._bucket = job, bucket
+    def __init__(self, folder: str, run: Run, bucket: int) -> None:
+        self._lake, self._run, self._bucket = folder, run, bucket
 
     def write(self, database: Database, table: str, select: str, *, kept: bool = False) -> LakeFile:
         """Write a relation; one that is ``kept`` for the run alone lies apart."""
-        job, run = self._job, self._job.run
+        run = self._run
         folder = f"{run.run_id}/{'kept/' if kept else ''}{table}"
         path = f"{folder}/{self._bucket:05}-{os.urandom(4).hex()}.parquet"
         rows = int(database.value(f"SELECT count(*) FROM ({select})"))
         if rows:
-            place = Path(job.lake, path)
+            place = Path(self._lake, path)
             place.parent.mkdir(parents=True, exist_ok=True)
             listed = "*"
             if table in lake.TABLES:
@@ -315,7 +346,7 @@ class _Files:
             with place.open("rb") as file:
                 os.fsync(file.fileno())
         of_date = (run.job, run.run_date) if table in {"prediction_history", "shadow_predictions"} else (None, None)
-        return LakeFile(table, self._bucket, job.lake, path, rows, run.run_id, *of_date)
+        return LakeFile(table, self._bucket, self._lake, path, rows, run.run_id, *of_date)
 
 
 _scorers: dict[str, Scorer] = {}  # by the hash of their bundle: a process makes each once
@@ -362,7 +393,7 @@ def _read(database: Database, table: str, files: Iterable[LakeFile]) -> None:
 @contextmanager
 def _warehouse(job: Job, bucket: int) -> Iterator[Steps]:
     """Yield a warehouse of a bucket of tracks: what its tables of tracks, labels and quarantined rows say of them, and the ledger."""
-    with schema.open_memory(job.plan) as database:
+    with schema.open_bare(job.plan) as database:
         database.insert("runs", unpacked(job.ledger))
         _read(database, "track_history", job.of_bucket("track_history", bucket))
         for table, path in job.beside.items():
@@ -503,7 +534,7 @@ def _bind_delivered(job: Job, steps: Steps, bucket: int) -> None:
 @contextmanager
 def _before(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Database]:
     """Yield what the generation before knows of a bucket of tracks: their rows, and the profiles of their artists."""
-    with schema.open_memory(job.plan) as database:
+    with schema.open_bare(job.plan) as database:
         _read(database, "track_history", job.of_bucket("track_history", bucket))
         _insert(database, "artist_profiles", [message for message in messages if message.kind == "former profiles"])
         for message in messages:

@@ -154,11 +154,17 @@ def land_piece(steps: Steps, source: Source, piece: Piece) -> LandedPart:
 
 def declare_landed(steps: Steps) -> None:
     """Bind the relation ``landed`` to an empty table, for rows that were cleaned elsewhere."""
-    columns = contracts.load("source_tracks").table.columns
-    nothing = ", ".join(f"NULL::VARCHAR AS {identifier(name)}" for name in columns)
-    with steps.bound("received", f"SELECT {nothing} WHERE false"):
-        steps.make("judged")
-        steps.bind("landed", "SELECT NULL::BIGINT AS row_id, * FROM judged", kind="table")
+    if not _landed_columns:  # found once in a process: to plan the cleaning takes longer than to clean a few rows
+        columns = contracts.load("source_tracks").table.columns
+        nothing = ", ".join(f"NULL::VARCHAR AS {identifier(name)}" for name in columns)
+        with steps.bound("received", f"SELECT {nothing} WHERE false"):
+            steps.make("judged")
+            _landed_columns.update({name: kind for name, kind, *_ in steps.database.rows("DESCRIBE judged")})
+    columns_of = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _landed_columns.items())
+    steps.bind("landed", f"SELECT NULL::BIGINT AS row_id, {columns_of} WHERE false", kind="table")
+
+
+_landed_columns: dict[str, str] = {}
 
 
 def count(database: Database) -> RowCounts:

@@ -10,11 +10,11 @@ from genrepipe.core import resources, signals
 from genrepipe.core.errors import SourceShapeError
 from genrepipe.core.events import SILENT, Reporter
 from genrepipe.core.quoting import literal
-from genrepipe.engines import catalogue
+from genrepipe.engines import catalogue, tasks
 from genrepipe.ingest import reader, sources
 from genrepipe.pipeline.results import LabelsResult
 from genrepipe.quality import performance
-from genrepipe.warehouse import ledger
+from genrepipe.warehouse import lake, ledger
 from genrepipe.warehouse.ledger import Run
 from genrepipe.warehouse.session import write_session
 from genrepipe.warehouse.steps import Steps
@@ -56,16 +56,19 @@ def take_labels(
         There is no such warehouse.
     """
     with signals.deferred(), sources.open_source(source, encoding=encoding, recipe=recipe) as opened:
-        run = Run("labels", ledger.parse_date(None), "labels")
-        with write_session(warehouse, run, resources.plan()) as session:
+        run, plan = Run("labels", ledger.parse_date(None), "labels"), resources.plan()
+        with write_session(warehouse, run, plan) as session:
             session.require_current()
             database = session.begin()
             steps = Steps(database)
             steps.bind_row("run", **run.relation())
             counts = _read(steps, opened)
-            database.forbid_file_access()
+            database.forbid_file_access(lake.folders(database))
             with session.publishing():
-                catalogue.label(steps)
+                if lake.is_lake(database):
+                    tasks.relabel(steps, run, plan)
+                else:
+                    catalogue.label(steps)
                 predicted = database.rows(
                     "SELECT DISTINCT runs.run_date, job FROM (SELECT DISTINCT job, from_run_date, to_run_date FROM prediction_history "
                     "SEMI JOIN new_labels USING (track_id)) JOIN runs USING (job) WHERE status = 'published' AND action = 'score' "

@@ -142,6 +142,17 @@ class RollbackResult(Result):
 
 
 @dataclass(frozen=True)
+class VacuumResult(Result):
+    """The files that were removed from a lake, and those that its warehouse lists."""
+
+    warehouse: str
+    removed: int
+    bytes: int
+    listed: int
+    status: str = "vacuumed"
+
+
+@dataclass(frozen=True)
 class RetractResult(Result):
     """The delivery that was taken back, and how many predictions went with it."""
 

@@ -9,7 +9,7 @@ from genrepipe.core.errors import UsageError
 from genrepipe.engines import catalogue, history
 from genrepipe.pipeline.results import RetractResult
 from genrepipe.pipeline.scoring_run import TRIMMED
-from genrepipe.warehouse import ledger, schema
+from genrepipe.warehouse import lake, ledger, schema
 from genrepipe.warehouse.ledger import Run
 from genrepipe.warehouse.session import write_session
 from genrepipe.warehouse.steps import KEPT_BY_US, Steps
@@ -41,6 +41,7 @@ def retract(warehouse: Path, run_date: str, job: str | None = None) -> RetractRe
     day = ledger.parse_date(run_date, future=True)
     plan = resources.plan()
     with schema.open_reading(warehouse, plan) as current:
+        lake.refuse(current, "Score the date again with --engine spark, or go back: genrepipe rollback")
         run = Run(_job(current, day, job), day, "retract")
     with signals.deferred(), write_session(warehouse, run, plan) as session:
         database = session.begin()

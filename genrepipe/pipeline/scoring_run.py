@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from genrepipe.core import signals
 from genrepipe.core.errors import ContractBroken, OutputBroken, StorageError
 from genrepipe.core.events import SILENT, Reporter, RunFailed, RunStarted, Stages
-from genrepipe.engines import prepare
+from genrepipe.engines import prepare, spark
+from genrepipe.engines.distributed import Distributed
 from genrepipe.engines.engine import Models, Work
 from genrepipe.engines.local import Local
 from genrepipe.ingest import landing, sources
@@ -102,10 +103,10 @@ class ScoringRun:
         request = self.request
         if request.engine == "local":
             return Local(work)
-        from genrepipe.engines.spark import Spark  # noqa: PLC0415  it takes long, and few runs need it
-
         folder = request.lake or request.warehouse.with_name(f"{request.warehouse.name}.lake")
-        return Spark(work, request.master, folder, request.warehouse, request.buckets)
+        return Distributed(
+            work, lambda: spark.cluster(request.master, self.reporter), folder, request.warehouse, request.buckets
+        )
 
     def hash_source(self, database: Database) -> None:
         """Take the source's fingerprint, by which the same input is recognised."""

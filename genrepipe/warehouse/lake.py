@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genrepipe import contracts
-from genrepipe.core.errors import WarehouseUnusable
+from genrepipe.core.errors import CHECK, REMEDIES, ConfigurationError, StorageError, WarehouseUnusable
 from genrepipe.core.quoting import file_literal, identifier, literal
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.warehouse.connection import Database
 
+MARK = "genrepipe-lake.txt"  # in the folder of a lake: the warehouse that it belongs to
 # Tables that lie in a lake, by the contract that declares each.
 TABLES = {
     "track_history": "tracks",
@@ -59,7 +60,7 @@ def is_lake(database: Database) -> bool:
     )
 
 
-def refuse(database: Database) -> None:
+def refuse(database: Database, remedy: str = "Score with --engine spark") -> None:
     """Refuse a warehouse whose tables lie in a lake.
 
     Raises
@@ -70,7 +71,49 @@ def refuse(database: Database) -> None:
     if is_lake(database):
         raise WarehouseUnusable(
             f"The tables of {database.shown_as or 'this warehouse'} lie in a lake, which this command does not write",
-            "Score with --engine spark",
+            remedy,
+        )
+
+
+def claim(folder: Path, warehouse: Path) -> None:
+    """Make a folder the lake of a warehouse; that of another one is refused.
+
+    Raises
+    ------
+    ConfigurationError
+        It is the lake of another warehouse.
+    StorageError
+        It cannot be written.
+    """
+    mark = folder / MARK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not mark.exists():
+            mark.write_text(f"{warehouse.resolve()}\n", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be written: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)
+        ) from error
+    refuse_foreign(folder, warehouse)
+
+
+def refuse_foreign(folder: Path, warehouse: Path) -> None:
+    """Refuse a folder that is not the lake of a warehouse.
+
+    Raises
+    ------
+    ConfigurationError
+        It is that of another one, or no lake.
+    """
+    mark = folder / MARK
+    try:
+        owner = mark.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{folder} is not a lake: it has no file {MARK}", "Check --lake") from error
+    if owner != str(warehouse.resolve()):
+        raise ConfigurationError(
+            f"The lake {folder} belongs to {owner}",
+            f"Name another --lake; where the warehouse was moved, write its path into {mark}",
         )
 
 

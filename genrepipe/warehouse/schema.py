@@ -11,7 +11,7 @@ from genrepipe.core import assets
 from genrepipe.core.errors import WarehouseUnusable
 from genrepipe.core.quoting import identifier, literal
 from genrepipe.core.version import VERSION
-from genrepipe.warehouse import steps
+from genrepipe.warehouse import lake, steps
 from genrepipe.warehouse.connection import Database
 
 if TYPE_CHECKING:
@@ -60,6 +60,16 @@ def open_memory(plan: Plan) -> Database:
     """Open an empty warehouse in memory."""
     database = Database(None, plan)
     migrate(database)
+    return database
+
+
+def open_bare(plan: Plan) -> Database:
+    """Open an empty warehouse in memory that nobody looks at: without comments and the macros for people."""
+    database = Database(None, plan)
+    database.execute(";\n".join(map(declaration, _tables())))
+    for view in VIEWS:
+        database.execute(f"CREATE VIEW {view} AS {assets.sql(f'views/{view}')}")
+    database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, VERSION])
     return database
 
 
@@ -261,12 +271,16 @@ def restore(database: Database, existing: set[str]) -> None:
         "CREATE TEMP TABLE kept_runs AS SELECT run_id FROM runs "
         f"ANTI JOIN {OTHER}.runs AS earlier USING (run_id) WHERE status <> 'published' OR action = 'rollback'"
     )
-    tables = sorted({table.name for table in _tables()} - {"layout"}, key=lambda name: name in HISTORY)
+    in_lake = set(lake.TABLES) if lake.is_lake(database) else set()
+    tables = sorted({table.name for table in _tables()} - {"layout"} - in_lake, key=lambda name: name in HISTORY)
     for table in tables:
         kept = " WHERE run_id NOT IN (FROM kept_runs)" if table in EVIDENCE else ""
         database.execute(f"DELETE FROM {identifier(table)}{kept}")
         if table not in HISTORY:
             take_rows(database, table, existing)
+    if in_lake:  # which no older layout has
+        lake.show(database)
+        return
     fill_new_columns(database)
     for table in HISTORY:
         take_rows(database, table, existing)

@@ -69,7 +69,7 @@ def many(count: int) -> list[dict[str, str]]:
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(
-    nights=st.lists(st.tuples(CHANGES, st.sampled_from([FIRST, SECOND, THIRD, "2026-11-23"])), min_size=1, max_size=4),
+    nights=st.lists(st.tuples(CHANGES, st.sampled_from([FIRST, SECOND, THIRD, "2026-11-23"])), min_size=1, max_size=3),
     kind=st.sampled_from(["increment", "snapshot"]),
     model=st.sampled_from(["artist-context", "known-artist"]),
     keep_days=st.sampled_from([None, None, 1]),
@@ -83,7 +83,12 @@ def test_nights_on_both_engines_leave_the_same(
     rows[5]["music_genre"] = ""
     with tempfile.TemporaryDirectory() as folder:
         both = Both(Path(folder), buckets)
-        words = {"delivery": kind, "model": model, "keep_days": keep_days}
+        words = {
+            "delivery": kind,
+            "model": model,
+            "keep_days": keep_days,
+            "force": True,
+        }  # by what is new a history has fewer rows, which say the same
         assert both.score(written(Path(folder, "0.csv"), rows), SECOND, **words) == []
         for number, (changes, day) in enumerate(nights):
             rows = tonight(rows, changes)

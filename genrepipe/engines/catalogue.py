@@ -33,7 +33,8 @@ def deliver(steps: Steps) -> None:
     )
     if database.value("SELECT count(*) FROM replaced_rows"):
         database.execute("DELETE FROM track_history WHERE rowid IN (SELECT history_row FROM replaced_rows)")
-        database.execute("INSERT INTO track_history BY NAME SELECT *, false AS is_current FROM remaining_rows")
+        if database.value("SELECT count(*) FROM remaining_rows"):  # as for ``history.cut``
+            database.execute("INSERT INTO track_history BY NAME SELECT *, false AS is_current FROM remaining_rows")
     database.execute(
         "UPDATE track_history SET to_run_date = (SELECT run_date FROM run) WHERE rowid IN (FROM continued_rows)"
     )

@@ -33,11 +33,13 @@ def cut(steps: Steps, run: Run, rows: str = OF_DATE) -> None:
     if not database.value(f"SELECT count(*) FROM (FROM prediction_history WHERE {rows} LIMIT 1)", asked):
         return
     steps.make("delivery_dates")
-    database.execute(
-        "INSERT INTO prediction_history BY NAME SELECT * REPLACE ((SELECT after_date FROM delivery_dates) AS from_run_date, NULL AS replay_id) "
-        f"FROM prediction_history WHERE {rows} AND to_run_date > $day",
-        asked,
-    )
+    # DuckDB does not see whole row groups that a transaction inserts after an insert of no row.
+    if database.value(f"SELECT count(*) FROM (FROM prediction_history WHERE {rows} AND to_run_date > $day LIMIT 1)", asked):
+        database.execute(
+            "INSERT INTO prediction_history BY NAME SELECT * REPLACE ((SELECT after_date FROM delivery_dates) AS from_run_date, NULL AS replay_id) "
+            f"FROM prediction_history WHERE {rows} AND to_run_date > $day",
+            asked,
+        )
     database.execute(f"DELETE FROM prediction_history WHERE {rows} AND from_run_date = $day", asked)
     database.execute(
         f"UPDATE prediction_history SET to_run_date = (SELECT before_date FROM delivery_dates) WHERE {rows}", asked

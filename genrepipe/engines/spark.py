@@ -48,6 +48,7 @@ SETTINGS = {
     "spark.task.maxFailures": str(TASK_FAILURES),
     "spark.excludeOnFailure.enabled": "true",  # else a task goes to the worker whose disk is full again and again
     "spark.log.level": "ERROR",
+    "spark.shuffle.compress": "false",  # messages are compressed where they are made
     # One thread for each library in each task: Spark places as many tasks as there are cores.
     **{f"spark.executorEnv.{name}": "1" for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY")},
 }  # fmt: skip

@@ -332,19 +332,22 @@ class _Files:
         run = self._run
         folder = f"{run.run_id}/{'kept/' if kept else ''}{table}"
         path = f"{folder}/{self._bucket:05}-{os.urandom(4).hex()}.parquet"
-        rows = int(database.value(f"SELECT count(*) FROM ({select})"))
-        if rows:
-            place = Path(self._lake, path)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            listed = "*"
-            if table in lake.TABLES:
-                columns = contracts.load(lake.TABLES[table]).named(table).columns
-                listed = ", ".join(identifier(name) for name in columns)
-            database.execute(
-                f"COPY (SELECT {listed} FROM ({select})) TO {literal(str(place))} (FORMAT parquet, COMPRESSION zstd)"
+        columns = ["*"]
+        if table in lake.TABLES:
+            columns = [identifier(name) for name in contracts.load(lake.TABLES[table]).named(table).columns]
+        place = Path(self._lake, path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        packed = "snappy" if kept else "zstd"
+        rows = int(
+            database.value(
+                f"COPY (SELECT {', '.join(columns)} FROM ({select})) TO {literal(str(place))} (FORMAT parquet, COMPRESSION {packed})"
             )
+        )
+        if rows:
             with place.open("rb") as file:
                 os.fsync(file.fileno())
+        else:
+            place.unlink()
         of_date = (run.job, run.run_date) if table in {"prediction_history", "shadow_predictions"} else (None, None)
         return LakeFile(table, self._bucket, self._lake, path, rows, run.run_id, *of_date)
 

@@ -20,7 +20,7 @@ from genrepipe.core.errors import (
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
 from genrepipe.model import scorer as scoring
-from genrepipe.warehouse.connection import Database
+from genrepipe.warehouse.connection import ROW_GROUP, Database
 from tests.support import (
     DATE,
     DAY,
@@ -435,3 +435,11 @@ def test_a_broken_sample_has_something_to_quarantine(tmp_path: Path, warehouse: 
 def test_an_id_is_not_trimmed_to_nothing(tmp_path: Path, warehouse: Path) -> None:
     score(write_csv(tmp_path / "t.csv", [track(1, instance_id=".0"), track(2, instance_id="7.0")]), warehouse)
     assert {row["track_id"] for row in ask(warehouse, "FROM predictions")} == {".0", "7"}
+
+
+def test_a_date_of_more_than_a_row_group_is_scored_again(tmp_path: Path) -> None:
+    """DuckDB sees no row of what a transaction inserts in whole row groups after an insert of no row."""
+    source, warehouse = tmp_path / "t.csv", tmp_path / "w.duckdb"
+    assert run("sample", "--rows", 2 * ROW_GROUP + 100, "--broken", 0, "--out", source).code == 0
+    score(source, warehouse, DAY)
+    assert score(source, warehouse, DAY, "--force")["status"] == "published"

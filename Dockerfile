@@ -1,5 +1,5 @@
 # The nightly job as an image: docker build -t genrepipe .
-# Stages: build (wheel, environments), train (--target train), score (the default). The scoring image holds Python, one
+# Stages: build (wheel, environments), train (--target train), spark (--target spark), score (the default). The scoring image holds Python, one
 # environment and the wheel: no compiler, no cache, no torch.
 ARG PYTHON=3.11
 
@@ -29,6 +29,9 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 RUN /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --require-hashes -r constraints/hashed/train.txt
 
+FROM build AS build-spark
+RUN /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --require-hashes -r constraints/hashed/spark.txt
+
 FROM python:${PYTHON}-slim-bookworm AS base
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="genrepipe" \
@@ -51,6 +54,21 @@ ENTRYPOINT ["genrepipe"]
 FROM base AS train
 COPY --from=build-train /opt/genrepipe /opt/genrepipe
 CMD ["run", "train_weekly"]
+
+# Driver and workers of a Spark cluster: Java, pyspark and the same environment. Not a command but Spark starts it there, see
+# jobs/spark/entrypoint.sh; docker run … genrepipe-spark genrepipe --help works too.
+FROM eclipse-temurin:17-jre AS java
+
+FROM base AS spark
+COPY --from=java /opt/java/openjdk /opt/java/openjdk
+COPY --from=build-spark /opt/genrepipe /opt/genrepipe
+COPY jobs/spark /opt/genrepipe/jobs
+ARG PYTHON
+ENV JAVA_HOME=/opt/java/openjdk \
+    SPARK_HOME=/opt/genrepipe/lib/python${PYTHON}/site-packages/pyspark \
+    PYSPARK_PYTHON=/opt/genrepipe/bin/python \
+    PATH=/opt/genrepipe/bin:/opt/java/openjdk/bin:$PATH
+ENTRYPOINT ["/opt/genrepipe/jobs/entrypoint.sh"]
 
 FROM base AS score
 COPY --from=build /opt/genrepipe /opt/genrepipe

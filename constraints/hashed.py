@@ -17,6 +17,8 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
 # torch's CPU build is at hand for one of them; the default build of the others brings gigabytes for GPUs.
 ONLY = {"train": ("3.11", "manylinux_2_28_x86_64")}
+# Sets without compiled files, of which pip is asked once; pyspark comes as a source archive alone.
+ANYWHERE = {"spark": ["pyspark", "py4j"]}
 SETS = {
     "build": ["hatchling"],
     "scoring": [""],
@@ -25,21 +27,32 @@ SETS = {
     "cloud": ["cloud"],
     "lake": ["lake"],
     "signing": ["signing"],
+    "spark": ["spark"],
     "train": ["train"],
 }
 
 
 def report(wanted: list[str], python: str, platform: str) -> list[tuple[str, str, str]]:
-    """Return (name, version, sha256) of each file that pip would install."""
+    """Return (name, version, sha256) of each file that pip would install for a Python and a processor."""
     older = [f"manylinux_2_{n}_{platform.split('_', 3)[3]}" for n in range(28, 16, -1)]
     platforms = [platform, *older, f"manylinux2014_{platform.split('_', 3)[3]}"]
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--only-binary=:all:", "--target", folder,
-                   "--report", str(out), "--python-version", python, "--constraint", str(HERE / "all.txt"),
-                   *(f"--platform={name}" for name in platforms), *wanted]  # fmt: skip
-        subprocess.run(command, check=True, cwd=HERE.parent)  # noqa: S603  our own words
-        installed = json.loads(out.read_text())["install"]
+        where = [
+            "--only-binary=:all:",
+            "--target",
+            folder,
+            "--python-version",
+            python,
+            *(f"--platform={name}" for name in platforms),
+        ]
+        return _installed([*where, *wanted], Path(folder) / "report.json")
+
+
+def _installed(words: list[str], out: Path) -> list[tuple[str, str, str]]:
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
+               "--report", str(out), "--constraint", str(HERE / "all.txt"), *words]  # fmt: skip
+    subprocess.run(command, check=True, cwd=HERE.parent)  # noqa: S603  our own words
+    installed = json.loads(out.read_text())["install"]
     return [
         (
             item["metadata"]["name"].lower().replace("_", "-"),
@@ -65,7 +78,13 @@ def main() -> None:
         wanted = SETS[name]
         known: dict[tuple[str, str], dict[str, set[str]]] = {}
         names = wanted if name == "build" else requirements(wanted[0])
-        for python in PYTHONS:
+        if name in ANYWHERE:
+            with tempfile.TemporaryDirectory() as folder:
+                for package, version, sha256 in _installed(
+                    ["--no-deps", *ANYWHERE[name]], Path(folder) / "report.json"
+                ):
+                    known.setdefault((package, version), {}).setdefault(sha256, set()).add(PYTHONS[0])
+        for python in () if name in ANYWHERE else PYTHONS:
             for platform in PLATFORMS:
                 if (python, platform) != ONLY.get(name, (python, platform)):
                     continue

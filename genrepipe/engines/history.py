@@ -34,7 +34,9 @@ def cut(steps: Steps, run: Run, rows: str = OF_DATE) -> None:
         return
     steps.make("delivery_dates")
     # DuckDB does not see whole row groups that a transaction inserts after an insert of no row.
-    if database.value(f"SELECT count(*) FROM (FROM prediction_history WHERE {rows} AND to_run_date > $day LIMIT 1)", asked):
+    if database.value(
+        f"SELECT count(*) FROM (FROM prediction_history WHERE {rows} AND to_run_date > $day LIMIT 1)", asked
+    ):
         database.execute(
             "INSERT INTO prediction_history BY NAME SELECT * REPLACE ((SELECT after_date FROM delivery_dates) AS from_run_date, NULL AS replay_id) "
             f"FROM prediction_history WHERE {rows} AND to_run_date > $day",

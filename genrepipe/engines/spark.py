@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +42,7 @@ T = TypeVar("T")
 
 TO_THE_RUN = {"delivered", "failed"}  # kinds of messages of ``tasks.deliver`` that are for no bucket
 POLL_SECONDS = 0.3
+STOP_SECONDS = 10.0  # for Java to end
 REGISTER_SECONDS = 120.0  # for the first executor to come
 TASK_FAILURES = 4
 SETTINGS = {
@@ -156,6 +159,11 @@ class Cluster(Placer):
         if isinstance(error, GenrepipeError):
             return error
         said = str(error)
+        if lacking := re.search(r"ModuleNotFoundError: No module named '([^']+)'", said):
+            return ConfigurationError(
+                f"A worker has no package {lacking[1]}",
+                "Install genrepipe[spark] on every worker; PYSPARK_PYTHON names the Python that they run",
+            )
         number = errno_in(said)
         if number:
             return StorageError(f"A task on the cluster failed: {os.strerror(number)}", REMEDIES[number])
@@ -177,7 +185,9 @@ def cluster(master: str | None, reporter: Reporter) -> Iterator[Cluster]:
     ExtraMissing
         pyspark is not installed.
     ConfigurationError
-        There is no Java, or no cluster at that address.
+        There is no Java, or the address is none.
+    StorageError
+        No cluster answers there, or none of its workers has room.
     """
     try:
         import pyspark  # noqa: PLC0415  of an extra
@@ -188,27 +198,72 @@ def cluster(master: str | None, reporter: Reporter) -> Iterator[Cluster]:
     if existing := pyspark.SparkContext._active_spark_context:
         yield Cluster(existing, log, reporter)
         return
-    settings = pyspark.SparkConf().setAppName("genrepipe")
+    if not master and "PYSPARK_GATEWAY_PORT" not in os.environ:  # spark-submit sets it, and names the master
+        raise ConfigurationError("No Spark cluster is named", "Name it with --master, for example --master 'local[2]'")
+    with log.open("wb") as file:
+        context = _started(lambda: _context(master), file.fileno(), master, log)
+    try:
+        _await_executor(context)
+        yield Cluster(context, log, reporter)
+        log.unlink(missing_ok=True)
+    finally:
+        _stop(context)
+
+
+def _context(master: str | None) -> Any:
+    """Return a connection with our settings, where neither spark-submit nor a file of defaults has others."""
+    from pyspark import SparkConf, SparkContext  # noqa: PLC0415  of an extra
+
+    SparkContext._ensure_initialized()
+    settings = SparkConf().setAppName("genrepipe")
     if master:
         settings.setMaster(master)
     for name, value in SETTINGS.items():
         settings.setIfMissing(name, value)
-    address = settings.get("spark.master", "") or ""
-    if not address:
-        raise ConfigurationError("No Spark cluster is named", "Name it with --master, for example --master 'local[2]'")
-    with log.open("wb") as file:
-        context = _started(lambda: pyspark.SparkContext(conf=settings), file.fileno(), address, log)
+    return SparkContext(conf=settings)
+
+
+def _stop(context: Any) -> None:
+    """Disconnect, and end the Java that this process started."""
+    from pyspark import SparkContext  # noqa: PLC0415  of an extra
+
+    with suppress(Exception):  # what was to be told has been
+        context.stop()
+    java = getattr(context._gateway, "proc", None)
+    if java is None:  # spark-submit's
+        return
+    with suppress(Exception):
+        context._gateway.shutdown()
+    SparkContext._gateway = SparkContext._jvm = None
+    java.stdin.close()  # at which it ends
     try:
-        yield Cluster(context, log, reporter)
-        log.unlink(missing_ok=True)
-    finally:
-        with suppress(Exception):  # what was to be told has been
-            context.stop()
-            context._gateway.shutdown()
-            pyspark.SparkContext._gateway = pyspark.SparkContext._jvm = None
+        java.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        java.kill()
+        java.wait()
 
 
-def _started(start: Callable[[], Any], log: int, address: str, path: Path) -> Any:
+def _await_executor(context: Any) -> None:
+    """Wait until there is an executor to run tasks.
+
+    Raises
+    ------
+    StorageError
+        None came in time.
+    """
+    end = time.monotonic() + REGISTER_SECONDS
+    # The driver is one of them; on one machine it runs the tasks itself.
+    while not re.match(r"local(\[|$)", context.master) and context._jsc.sc().getExecutorMemoryStatus().size() < 2:
+        signals.check()
+        if time.monotonic() > end:
+            raise StorageError(
+                f"No executor of {context.master} came within {REGISTER_SECONDS:g} s",
+                "Check that its workers run, and have cores and memory left",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _started(start: Callable[[], Any], log: int, master: str | None, path: Path) -> Any:
     """Return a context; what Java says goes to a file, and never between the lines of a run."""
     stderr = os.dup(2)
     os.dup2(log, 2)
@@ -224,12 +279,11 @@ def _started(start: Callable[[], Any], log: int, address: str, path: Path) -> An
                 "Spark cannot start Java",
                 f"Install Java 17, for example openjdk-17-jre-headless, or set JAVA_HOME; {path} has what it said",
             ) from error
-        first = next(
-            (line for line in said.splitlines() if "Exception" in line),
-            said.splitlines()[0] if said else type(error).__name__,
-        )
-        raise ConfigurationError(
-            f"Spark at {address} cannot be used: {first.strip()[:300]}", f"Check --master; {path} has what it said"
+        first = next((line for line in said.splitlines() if "Exception" in line), said.partition("\n")[0])
+        kind = ConfigurationError if "Could not parse Master URL" in said else StorageError
+        raise kind(
+            f"Spark at {master or 'its master'} cannot be used: {first.strip()[:300]}",
+            f"Check --master, and that it runs; {path} has what Java said",
         ) from error
     finally:
         os.dup2(stderr, 2)

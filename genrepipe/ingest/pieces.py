@@ -104,7 +104,7 @@ def _cut_csv(path: Path, ordinal: int) -> list[Piece]:
                 return []
             wanted = (cuts[-1][0] if cuts else 0) + CSV_BYTES
             if not header and len(ends):
-                header = int(ends[0]) + 1
+                header = at + int(ends[0]) + 1
             later = ends[ends + at + 1 >= wanted] if at + len(chunk) >= wanted else ends[:0]
             if len(later):
                 cut = int(later[0]) + 1

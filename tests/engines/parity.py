@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
-from tests.support import ask
+import duckdb
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,22 +29,20 @@ TOLD = {
 }
 
 
-def told(warehouse: Path, *without: str) -> dict[str, list[dict[str, Any]]]:
-    """Return what a warehouse says."""
-    return {
-        table: ask(warehouse, f"SELECT {columns} FROM {table} ORDER BY ALL")
-        for table, columns in TOLD.items()
-        if table not in without
-    }
-
-
 def differences(one: Path, other: Path) -> list[str]:
     """Return what differs between two warehouses, a line for each table."""
-    left, right = told(one), told(other)
     lines = []
-    for table in TOLD:
-        only = [row for row in left[table] if row not in right[table]][:1]
-        others = [row for row in right[table] if row not in left[table]][:1]
-        if left[table] != right[table]:
-            lines.append(f"{table}: {len(left[table])} and {len(right[table])} rows; {only} and {others}")
+    with ExitStack() as stack:
+        left, right = (stack.enter_context(duckdb.connect(path, read_only=True)) for path in (one, other))
+        for table, columns in TOLD.items():
+            ask = f"SELECT {columns} FROM {table} ORDER BY ALL"
+            ours, theirs = (connection.execute(ask).fetchall() for connection in (left, right))
+            if ours == theirs:
+                continue
+            first = next(
+                (n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+            )
+            lines.append(
+                f"{table}: {len(ours)} and {len(theirs)} rows; {ours[first : first + 1]} and {theirs[first : first + 1]}"
+            )
     return lines

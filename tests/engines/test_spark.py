@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,12 +82,12 @@ class TwoHosts:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, host: str, role: str, *words: object) -> None:
-        log = (self.folder / f"{role}-{host}.log").open("wb")
         command = [HOME / "bin/spark-class", f"org.apache.spark.deploy.{role.lower()}.{role}", "--host", host, *words]
         environment = {**os.environ, **LOOPBACK, "SPARK_LOCAL_IP": host, "SPARK_NO_DAEMONIZE": "1"}
-        self.processes[f"{role} {host}"] = subprocess.Popen(
-            [str(word) for word in command], stdout=log, stderr=log, env=environment, start_new_session=True
-        )
+        with (self.folder / f"{role}-{host}.log").open("wb") as log:
+            self.processes[f"{role} {host}"] = subprocess.Popen(
+                [str(word) for word in command], stdout=log, stderr=log, env=environment, start_new_session=True
+            )
 
     def workers(self) -> None:
         for host in ("127.0.0.1", "127.0.0.2"):
@@ -95,14 +95,12 @@ class TwoHosts:
 
     def kill(self, host: str) -> None:
         """Kill a worker with its executors and their Python, and remove its disk."""
-        for process in descendants(self.processes[f"Worker {host}"].pid):
-            os.kill(process, signal.SIGKILL)
+        kill(self.processes[f"Worker {host}"].pid)
         shutil.rmtree(self.folder / host, ignore_errors=True)
 
     def stop(self) -> None:
         for process in self.processes.values():
-            for each in descendants(process.pid):
-                os.kill(each, signal.SIGKILL)
+            kill(process.pid)
             process.wait()
 
 
@@ -114,6 +112,13 @@ def descendants(pid: int) -> list[int]:
             int(each) for path in Path(f"/proc/{at}/task").glob("*/children") for each in path.read_text().split()
         ]
     return [each for each in found[::-1] if Path(f"/proc/{each}").exists()]
+
+
+def kill(pid: int) -> None:
+    """Kill a process and all that it started."""
+    for each in descendants(pid):
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -145,8 +150,8 @@ def started(cluster: str, source: Path, warehouse: Path, **environment: str) -> 
         try:
             yield process
         finally:
-            for each in descendants(process.pid) if process.poll() is None else []:
-                os.kill(each, signal.SIGKILL)
+            if process.poll() is None:
+                kill(process.pid)
 
 
 def written(lake: Path, table: str) -> int:

@@ -47,7 +47,13 @@ if TYPE_CHECKING:
     from genrepipe.model.bundle import Bundle
     from genrepipe.quality.checks import CheckResult
     from genrepipe.warehouse.ledger import Run
+    from genrepipe.warehouse.steps import Scope
 
+# Of which scopes a task has all rows together.
+LANDS: frozenset[Scope] = frozenset({"row"})
+DELIVERS: frozenset[Scope] = frozenset({"row", "track"})
+PROFILES: frozenset[Scope] = frozenset({"row", "artist"})
+SCORES: frozenset[Scope] = frozenset({"row", "track", "artist"})
 # Of a visible track, what its artist's profile is made of.
 PROFILED = ("artist_key", *(name for name in features.columns() if name != "key"))
 # Relations that are kept for the stages after, until the run ends.
@@ -188,7 +194,7 @@ def survey(job: Job, ordinal: int) -> tuple[str, list[Piece]]:
 def land(job: Job, piece: Piece) -> Iterator[Sent]:
     """Read a piece, and send each row to the bucket of its track; rows without one are spread."""
     with schema.open_bare(job.plan) as database:
-        steps = Steps(database)
+        steps = Steps(database, scopes=LANDS)
         steps.bind_row("run", **job.run.relation())
         landed = landing.land_piece(steps, job.source, piece)
         yield piece.ordinal % job.buckets, Message("part", landed, piece.ordinal)
@@ -232,7 +238,7 @@ def deliver(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent
 def profile(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent]:
     """Make the profiles of a bucket of artists anew, and send them to the buckets of tracks that asked for them."""
     with schema.open_bare(job.plan) as database:
-        steps = Steps(database)
+        steps = Steps(database, scopes=PROFILES)
         steps.bind_row("run", **job.run.relation())
         database.insert("runs", unpacked(job.ledger))
         _read(database, "artist_profiles", job.of_bucket("artist_profiles", bucket))
@@ -262,7 +268,7 @@ def score(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent]:
     monitors = [monitor(bundle) for monitor in MONITORS]
     with ExitStack() as stack:
         database = stack.enter_context(schema.open_bare(job.plan))
-        steps, files = Steps(database), _Files(job.lake, job.run, bucket)
+        steps, files = Steps(database, scopes=SCORES), _Files(job.lake, job.run, bucket)
         _bind_delivered(job, steps, bucket)
         _insert(database, "artist_profiles", [message for message in messages if message.kind == "profiles"])
         steps.bind("profiles", "FROM artist_profiles")
@@ -307,7 +313,7 @@ def relabel(steps: Steps, run: Run, plan: Plan) -> None:
             renewed.append(file)
             continue
         with schema.open_bare(plan) as memory:
-            some = Steps(memory)
+            some = Steps(memory, scopes=DELIVERS)
             some.bind_row("run", **run.relation())
             memory.insert("runs", ledger)
             memory.insert("quarantine", held)
@@ -403,7 +409,7 @@ def _warehouse(job: Job, bucket: int) -> Iterator[Steps]:
             database.execute(
                 f"INSERT INTO {table} BY NAME SELECT * EXCLUDE (bucket) FROM read_parquet({file_literal(Path(path))}) WHERE bucket = {bucket}"
             )
-        steps = Steps(database)
+        steps = Steps(database, scopes=DELIVERS)
         steps.bind_row("run", **job.run.relation())
         yield steps
 

@@ -60,6 +60,8 @@ INPUTS: dict[str, str] = {
 # The relation that each part of the source is bound to in turn, and the one that collects the rows made of it.
 PART = "received"
 ACCUMULATED = {"landed": "judged"}
+# Relations that are whole wherever a step runs: they are of the run, not of its rows.
+WHOLE = {"run", "runs", "as_of", "parts", "medians", "delivery"}
 # Columns of the history that say when a row holds, rather than what was delivered.
 KEPT_BY_US = {
     "job", "track_id", "from_run_date", "to_run_date", "since", "is_current", "first_run_date", "known_genre", "artist_key", "received_hash",
@@ -181,14 +183,29 @@ def referenced_tables(database: Database, sql: str) -> set[str]:
     return tables - ctes
 
 
+@cache
+def is_whole(name: str) -> bool:
+    """Return whether a relation is of the run, or made of such alone."""
+    step = registry().get(name)
+    return name in WHOLE or (step is not None and bool(step.reads) and all(map(is_whole, step.reads)))
+
+
 class Steps:
     """The relations of one run on one connection: inputs that were bound, and steps that were made of them.
 
     Relations are temporary tables and views. Tables of the warehouse need no binding.
+
+    Parameters
+    ----------
+    scopes
+        Of which scopes all rows are together on this connection; None is all of the run. A step of another scope is refused,
+        other than one that reads only what is whole everywhere.
     """
 
-    def __init__(self, database: Database, profile: Profile | None = None) -> None:
-        self.database, self.profile = database, profile or Profile()
+    def __init__(
+        self, database: Database, profile: Profile | None = None, scopes: frozenset[Scope] | None = None
+    ) -> None:
+        self.database, self.profile, self._scopes = database, profile or Profile(), scopes
         self._bound: set[str] = set()
         database.create_macros()
 
@@ -265,7 +282,8 @@ class Steps:
         Raises
         ------
         ValueError
-            A step reads a relation that is neither bound, nor made by a step, nor a table of the warehouse.
+            A step reads a relation that is neither bound, nor made by a step, nor a table of the warehouse; or needs rows
+            together that are not here.
         """
         for name in wanted:
             if name in self._bound:
@@ -275,6 +293,9 @@ class Steps:
                 if self._in_warehouse(name):
                     continue
                 msg = f"the relation {name} is not bound, and no step makes it"
+                raise ValueError(msg)
+            if self._scopes is not None and step.scope not in self._scopes and not is_whole(name):
+                msg = f"the step {name} is of scope {step.scope}, here are all rows of {', '.join(sorted(self._scopes))} together"
                 raise ValueError(msg)
             self.make(*step.reads)
             if step.kind == "view":

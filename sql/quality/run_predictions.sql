@@ -1,7 +1,7 @@
 -- The predictions of this run: those that it scored, and those that it continued.
 -- reads: prediction_history, run
 -- makes: run_predictions (view)
--- scope: run
+-- scope: track
 SELECT
     run.run_date,
     history.*

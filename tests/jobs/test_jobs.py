@@ -163,6 +163,62 @@ def test_what_the_image_installs_is_what_is_pinned() -> None:
     assert len(re.findall("--hash=sha256:[0-9a-f]{64}", hashed)) > 2 * len(found)
 
 
+def in_the_image(path: str) -> Path:
+    """Return the file of the repository that lies at a path of the image for Spark."""
+    assert "COPY jobs/spark /opt/genrepipe/jobs" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    file = JOBS / "spark" / path.removeprefix("local://").removeprefix("/opt/genrepipe/jobs/")
+    assert file.is_file(), path
+    return file
+
+
+def test_the_spark_job_is_one() -> None:
+    request = requests.load(JOBS / "spark/score_spark.yaml", environment={})
+    assert (request.engine, str(request.lake), request.master) == ("spark", "/data/lake", None)
+
+
+def test_the_spark_application_runs_the_job_of_the_image() -> None:
+    application = yaml.safe_load((JOBS / "spark/application.yaml").read_text(encoding="utf-8"))
+    spec = application["spec"]
+    assert croniter.is_valid(spec["schedule"])
+    template = spec["template"]
+    in_the_image(template["mainApplicationFile"])
+    assert template["arguments"][0] == "run"
+    in_the_image(template["arguments"][1])
+    pinned = dict(line.split("==") for line in (ROOT / "constraints/all.txt").read_text().splitlines())
+    assert template["sparkVersion"] == pinned["pyspark"]
+    for role in ("driver", "executor"):
+        assert template[role]["securityContext"]["runAsNonRoot"]
+        assert template[role]["volumeMounts"] == [{"name": "data", "mountPath": "/data"}]
+
+
+@pytest.mark.parametrize("master", ["spark://host:7077", "k8s://https://host:6443"])
+def test_submit_hands_the_job_to_spark_submit(tmp_path: Path, master: str) -> None:
+    tool = tmp_path / "spark-submit"
+    tool.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    tool.chmod(0o755)
+    done = subprocess.run(
+        [JOBS / "spark/submit.sh", master, "--set", "run_date=2026-11-22"], capture_output=True, text=True, check=True, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )  # fmt: skip
+    words = done.stdout.splitlines()
+    assert words[words.index("--master") + 1] == master
+    script, verb, job, *more = words[next(n for n, word in enumerate(words) if word.endswith("score.py")) :]
+    assert (verb, more) == ("run", ["--set", "run_date=2026-11-22"])
+    for path in (script, job):
+        assert in_the_image(path) if master.startswith("k8s") else Path(path).is_file()
+
+
+def test_the_entrypoint_of_the_image_runs_any_command() -> None:
+    entrypoint = JOBS / "spark/entrypoint.sh"
+    done = subprocess.run([entrypoint, "echo", "as asked"], capture_output=True, text=True, check=True)
+    assert done.stdout == "as asked\n"
+    for role in ("driver", "executor"):  # of which each names the first variable that only Kubernetes sets
+        started = subprocess.run(
+            [entrypoint, role], capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]}
+        )
+        assert started.returncode != 0
+        assert "SPARK_HOME" in started.stderr or "JAVA_HOME" in started.stderr
+
+
 @pytest.mark.slow
 def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
     """An environment of its own; the pod is not started, since there is no cluster: rendering goes up to it."""
@@ -173,6 +229,7 @@ def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
         "--quiet",
         "apache-airflow",
         "apache-airflow-providers-cncf-kubernetes",
+        "apache-airflow-providers-apache-spark",
     ]
     subprocess.run(pip, check=True, capture_output=True)
     home = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -204,6 +261,10 @@ def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
         env=home,
     )
     assert "run_date=2026-11-22" in rendered.stdout, rendered.stdout + rendered.stderr
+    submitted = subprocess.run(
+        [airflow, "tasks", "render", "genrepipe_spark", "score", "2026-11-22"], check=False, capture_output=True, text=True, env=home
+    )  # fmt: skip
+    assert "run_date=2026-11-22" in submitted.stdout, submitted.stdout + submitted.stderr
     marked = [airflow, "dags", "test", "genrepipe_nightly", "2026-11-22", "--mark-success-pattern", "score"]
     tested = subprocess.run(marked, check=False, capture_output=True, text=True, env=home)
     assert "state=success" in tested.stdout + tested.stderr

@@ -131,6 +131,13 @@ def test_a_dirty_delivery_and_a_second_night_with_a_shadow(tmp_path: Path) -> No
     assert ask(both.lake, "SELECT DISTINCT cause FROM flips") != []
 
 
+def test_the_files_of_a_delta_table(tmp_path: Path) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    deltalake.write_deltalake(tmp_path / "table", pl.DataFrame(many(60)))
+    deltalake.write_deltalake(tmp_path / "table", pl.DataFrame(many(90)[60:]), mode="append")
+    assert Both(tmp_path).score(tmp_path / "table", FIRST) == []
+
+
 def test_an_artist_with_half_of_all_tracks_and_tracks_of_nobody(tmp_path: Path) -> None:
     rows = [{**row, "artist_name": ("Big", "empty_field", "Big", f"A{n}")[n % 4]} for n, row in enumerate(many(200))]
     assert Both(tmp_path, 4).score(write_csv(tmp_path / "t.csv", rows), FIRST) == []

@@ -81,17 +81,20 @@ class TwoHosts:
         self.master = f"spark://127.0.0.1:{self.port}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, host: str, role: str, *words: object) -> None:
+    def start(self, host: str, role: str, *words: object, **more: str) -> None:
         command = [HOME / "bin/spark-class", f"org.apache.spark.deploy.{role.lower()}.{role}", "--host", host, *words]
-        environment = {**os.environ, **LOOPBACK, "SPARK_LOCAL_IP": host, "SPARK_NO_DAEMONIZE": "1"}
+        environment = {**os.environ, **LOOPBACK, "SPARK_LOCAL_IP": host, "SPARK_NO_DAEMONIZE": "1", **more}
         with (self.folder / f"{role}-{host}.log").open("wb") as log:
             self.processes[f"{role} {host}"] = subprocess.Popen(
                 [str(word) for word in command], stdout=log, stderr=log, env=environment, start_new_session=True
             )
 
-    def workers(self) -> None:
-        for host in ("127.0.0.1", "127.0.0.2"):
-            self.start(host, "Worker", "--cores", 1, "--memory", "1g", "--work-dir", self.folder / host, "--webui-port", 0, self.master)  # fmt: skip
+    def workers(self, **of_the_second: str) -> None:
+        for host, more in (("127.0.0.1", {}), ("127.0.0.2", of_the_second)):
+            self.start(host, "Worker", "--cores", 1, "--memory", "1g", "--work-dir", self.folder / host, "--webui-port", 0, self.master, **more)  # fmt: skip
+        wait(
+            lambda: (self.folder / "Master-127.0.0.1.log").read_text(errors="replace").count("Registering worker") == 2
+        )
 
     def kill(self, host: str) -> None:
         """Kill a worker with its executors and their Python, and remove its disk."""
@@ -122,14 +125,21 @@ def kill(pid: int) -> None:
 
 
 @pytest.fixture
-def two_hosts(tmp_path: Path) -> Iterator[TwoHosts]:
+def master(tmp_path: Path) -> Iterator[TwoHosts]:
+    """Yield a cluster that has no workers yet."""
     cluster = TwoHosts(tmp_path)
-    cluster.start("127.0.0.1", "Master", "--port", cluster.port, "--webui-port", 0)
-    wait(lambda: "New state: ALIVE" in (tmp_path / "Master-127.0.0.1.log").read_text(errors="replace"))
-    cluster.workers()
-    wait(lambda: (tmp_path / "Master-127.0.0.1.log").read_text(errors="replace").count("Registering worker") == 2)
-    yield cluster
-    cluster.stop()
+    try:
+        cluster.start("127.0.0.1", "Master", "--port", cluster.port, "--webui-port", 0)
+        wait(lambda: "New state: ALIVE" in (tmp_path / "Master-127.0.0.1.log").read_text(errors="replace"))
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def two_hosts(master: TwoHosts) -> TwoHosts:
+    master.workers()
+    return master
 
 
 def wait(until: Callable[[], bool], seconds: float = 90) -> None:
@@ -253,6 +263,24 @@ def test_a_slow_attempt_is_overtaken_and_counts_once(tmp_path: Path, sample: Pat
         lake, "SELECT table_name, count(*) AS files, count(DISTINCT bucket) AS buckets FROM lake_files GROUP BY ALL"
     )
     assert all(row["files"] == row["buckets"] == 8 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="a small disk is mounted, which needs root")
+def test_a_worker_whose_disk_is_full_is_left_out(master: TwoHosts, tmp_path: Path, sample: Path) -> None:
+    local, lake, small = tmp_path / "local.duckdb", tmp_path / "lake.duckdb", tmp_path / "small"
+    assert run("score", sample, "--run-date", "2026-11-20", "--warehouse", local, *FREE).code == 0
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], check=True)
+    try:
+        master.workers(SPARK_LOCAL_DIRS=str(small), TMPDIR=str(small))
+        with started(master.master, sample, lake) as process:
+            _, err = process.communicate(timeout=300)
+        master.stop()
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
+    assert process.returncode == 0, err
+    assert differences(local, lake) == []
 
 
 @pytest.mark.slow

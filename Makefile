@@ -4,7 +4,7 @@ SCORE := .venv
 DEV := .venv-dev
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench bench-mlflow facts bundles constraints clean
+.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench bench-mlflow bench-spark facts bundles constraints clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -48,6 +48,9 @@ bench: $(DEV)/ready  ## an hour: speed beside what cannot be avoided and what ot
 bench-mlflow: $(DEV)/ready  ## the champion's graph in MLflow's pyfunc, in an environment of its own, beside a whole run
 	$(PYTHON) -m venv .venv-mlflow && .venv-mlflow/bin/python -m pip install --quiet mlflow onnx onnxruntime
 	$(DEV)/bin/python -m tests.bench mlflow
+
+bench-spark: $(DEV)/ready  ## half an hour: Spark on this machine, which does nothing else, beside a local run
+	$(DEV)/bin/python -m tests.bench spark
 
 facts: $(DEV)/ready  ## measure the sample generator's facts again: make facts TRACKS=tracks.csv
 	$(DEV)/bin/python -m genrepipe.training.facts $(TRACKS)

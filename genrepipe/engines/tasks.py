@@ -386,9 +386,16 @@ def unpacked(content: bytes) -> pl.DataFrame:
     return pl.read_ipc(io.BytesIO(content))
 
 
-def _insert(database: Database, table: str, messages: Iterable[Message]) -> None:
-    for message in messages:
-        database.insert(table, unpacked(message.content))
+def _together(messages: Iterable[Message]) -> pl.DataFrame | None:
+    """Return the rows of messages, with the bucket that each is from as ``origin``; None where there are none."""
+    frames = [unpacked(each.content).with_columns(origin=pl.lit(each.origin, pl.Int32)) for each in messages]
+    return pl.concat(frames) if frames else None
+
+
+def _insert(database: Database, table: str, messages: Iterable[Message], select: str = "* EXCLUDE (origin)") -> None:
+    rows = _together(messages)
+    if rows is not None:
+        database.insert(table, rows, select)
 
 
 def _read(database: Database, table: str, files: Iterable[LakeFile]) -> None:
@@ -421,9 +428,9 @@ def _bind_received(job: Job, steps: Steps, messages: Sequence[Message]) -> None:
     steps.declare("unparsed")
     landing.declare_landed(steps)
     for relation in ("landed", "unparsed"):
-        received = [unpacked(message.content) for message in messages if message.kind == relation]
-        if received:
-            steps.database.insert(relation, pl.concat(received).sort("row_id"))
+        received = _together(message for message in messages if message.kind == relation)
+        if received is not None:
+            steps.database.insert(relation, received.sort("row_id"), "* EXCLUDE (origin)")
 
 
 def parts(job: Job) -> pl.DataFrame:
@@ -483,8 +490,7 @@ def _renew(steps: Steps, visible: Sequence[Message]) -> None:
     """Make the profiles of all artists of a bucket anew, of tracks that are visible."""
     database = steps.database
     database.execute("DELETE FROM track_history")
-    for message in visible:
-        database.insert("track_history", unpacked(message.content), "*, true AS is_current")
+    _insert(database, "track_history", visible, "* EXCLUDE (origin), true AS is_current")
     steps.release("touched_artists")
     steps.bind(
         "touched_artists",
@@ -498,8 +504,7 @@ def _answer(steps: Steps, wanted: Sequence[Message]) -> Iterator[Sent]:
     """Send each bucket of tracks the profiles that it asked for; a former one only where it is another one now."""
     database = steps.database
     database.execute("CREATE TEMP TABLE wanted_profiles (bucket INTEGER, artist_key VARCHAR, is_old BOOLEAN)")
-    for message in wanted:
-        database.insert("wanted_profiles", unpacked(message.content), f"*, {message.origin} AS bucket")
+    _insert(database, "wanted_profiles", wanted, "* EXCLUDE (origin), origin AS bucket")
     yield from _spread(
         "profiles",
         database.frame("SELECT bucket, profiles.* FROM profiles JOIN (FROM wanted_profiles WHERE NOT is_old) AS wanted USING (artist_key)"),
@@ -546,11 +551,10 @@ def _before(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Data
     with schema.open_bare(job.plan) as database:
         _read(database, "track_history", job.of_bucket("track_history", bucket))
         _insert(database, "artist_profiles", [message for message in messages if message.kind == "former profiles"])
-        for message in messages:
-            if message.kind == "profiles":
-                known = set(database.frame("SELECT artist_key FROM artist_profiles")["artist_key"])
-                rows = unpacked(message.content)
-                database.insert("artist_profiles", rows.filter(~pl.col("artist_key").is_in(known)))
+        sent = _together(message for message in messages if message.kind == "profiles")
+        if sent is not None:
+            known = database.frame("SELECT artist_key FROM artist_profiles")
+            database.insert("artist_profiles", sent.join(known, on="artist_key", how="anti"), "* EXCLUDE (origin)")
         yield database
 
 

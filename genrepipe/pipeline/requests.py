@@ -132,7 +132,7 @@ class ScoreRequest(Request):
         None,
         description="Spark's address of the cluster, such as local[2] or spark://host:7077; spark-submit names it itself.",
     )
-    lake: Path | None = Field(
+    lake: Text | None = Field(
         None,
         description="Where the engine spark keeps the large tables, a folder that every worker sees; without it, WAREHOUSE.lake.",
     )

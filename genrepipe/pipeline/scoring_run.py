@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrepipe.core import signals
-from genrepipe.core.errors import ContractBroken, OutputBroken, StorageError
+from genrepipe.core.errors import ConfigurationError, ContractBroken, OutputBroken, StorageError
 from genrepipe.core.events import SILENT, Reporter, RunFailed, RunStarted, Stages
 from genrepipe.engines import prepare, spark
 from genrepipe.engines.distributed import Distributed
 from genrepipe.engines.engine import Models, Work
 from genrepipe.engines.local import Local
-from genrepipe.ingest import landing, sources
+from genrepipe.ingest import landing, sources, stores
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
 from genrepipe.model.scorer import Scorer
@@ -103,7 +103,12 @@ class ScoringRun:
         request = self.request
         if request.engine == "local":
             return Local(work)
-        folder = request.lake or request.warehouse.with_name(f"{request.warehouse.name}.lake")
+        if request.lake and stores.is_address(request.lake):
+            raise ConfigurationError(
+                f"The lake {stores.redacted(request.lake)} is no folder",
+                "Mount the bucket on the driver and the workers, and name the folder",
+            )
+        folder = Path(request.lake) if request.lake else request.warehouse.with_name(f"{request.warehouse.name}.lake")
         return Distributed(
             work, lambda: spark.cluster(request.master, self.reporter), folder, request.warehouse, request.buckets
         )

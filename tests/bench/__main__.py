@@ -16,7 +16,7 @@ import polars as pl
 
 from genrepipe.core import resources
 from tests.bench import data
-from tests.bench.measure import HEAD, Runs, control_group, in_turn, run
+from tests.bench.measure import HEAD, Runs, control_group, in_turn, run, whole_tree
 from tests.support import ROOT
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ NIGHTS = int(os.environ.get("NIGHTS", "30"))
 GROWTH = [int(rows) for rows in os.environ.get("GROWTH", "2_000_000 5_000_000 10_000_000 20_000_000").split()]
 KINDS = (("CSV", "t{}.csv"), ("Parquet", "t{}.parquet"), (f"{data.FILES} CSV files", "t{}"))
 LIMITED = 10_000_000  # rows, scored under a limit of memory too
+SPARK = ((10, (1,)), (1_000_000, (8, 32)), (10_000_000, (8, 32, 128)))  # rows, and in how many buckets
 FIRST = date(2026, 1, 1)
 PYTHON = sys.executable
 Points = list[dict[str, object]]
@@ -192,12 +193,34 @@ def of_mlflow(folder: Path) -> tuple[str, Points]:
     return "\n".join([HEAD, *rows, "", told]), []
 
 
+def of_spark(folder: Path) -> tuple[str, Points]:
+    """Measure Spark on this machine beside a local run: by rows, and by buckets."""
+    warehouse = folder / "w.duckdb"
+    on_spark = ["--engine", "spark", "--master", f"local[{resources.plan().threads}]", "--buckets"]
+    rows = []
+    for count, buckets in SPARK:
+        source = data.tracks(folder / f"t{count}.csv", count)
+        for what in ("local", *buckets):
+            with whole_tree("pyspark" if what != "local" else "genrepipe") as used:
+                run(score(source, warehouse, *([] if what == "local" else [*on_spark, what])), warehouse)
+            subprocess.run(["rm", "-rf", f"{warehouse}.lake"], check=True)
+            name = "local" if what == "local" else f"Spark, {what} buckets"
+            rows.append(
+                f"| {count:,} | {name} | {used['seconds']:.1f} | {used['cpu']:.1f} | {used['peak'] / 1e6:,.0f} |"
+            )
+        subprocess.run(["rm", "-f", str(source)], check=True)
+    return "\n".join(
+        ["| rows | where | seconds | CPU s | peak MB of a process |", "|---:|---|---:|---:|---:|", *rows]
+    ), []
+
+
 SECTIONS: dict[str, tuple[str, Callable[[Path], tuple[str, Points]]]] = {
     "floor": ("Beside what cannot be avoided", of_floor),
     "peers": ("Beside scripts that do nothing else", of_peers),
     "nights": ("Night after night", of_nights),
     "growth": ("Larger tables", of_growth),
     "mlflow": ("Beside MLflow", of_mlflow),
+    "spark": ("On Spark", of_spark),
 }
 ALWAYS = ("floor", "peers", "nights", "growth")  # the others need an environment of their own
 

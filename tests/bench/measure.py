@@ -6,13 +6,15 @@ import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 KIB = 1 if sys.platform == "darwin" else 1024  # a unit of ru_maxrss in bytes
 
@@ -71,6 +73,45 @@ def run(command: Sequence[object], makes: Path | None = None, environment: Mappi
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, f"{command}: {said.decode(errors='replace')[-2000:]}"
     return Used(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIB)
+
+
+@contextmanager
+def whole_tree(name: str) -> Iterator[dict[str, float]]:
+    """Measure what is done inside by CPU seconds of the whole machine, which does nothing else, and by the largest process of a name.
+
+    The processes of Spark are those of Java, which tells nobody what they took.
+    """
+    found = {"peak": 0.0}
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.3):
+            for status in Path("/proc").glob("[0-9]*/status"):
+                with suppress(OSError, StopIteration):
+                    if name in (status.parent / "cmdline").read_text(encoding="utf-8", errors="replace"):
+                        lines = status.read_text(encoding="utf-8").splitlines()
+                        found["peak"] = max(
+                            found["peak"],
+                            next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")),
+                        )
+
+    thread = threading.Thread(target=watch)
+    began, busy = time.perf_counter(), _busy()
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+        found["seconds"], found["cpu"] = time.perf_counter() - began, _busy() - busy
+
+
+def _busy() -> float:
+    """Return the CPU seconds that the machine has worked."""
+    user, nice, system, _, _, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def control_group(memory: int) -> Path | None:

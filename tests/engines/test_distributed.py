@@ -301,8 +301,12 @@ def test_a_warehouse_with_tables_of_its_own_is_not_taken_into_a_lake(unchanged: 
             tmp_path / "1.csv", both.lake, run_date=THIRD, engine="spark", master="local", lake=tmp_path / "o"
         )
     with pytest.raises(GenrepipeError, match="belongs to"):
-        genrepipe.score(tmp_path / "1.csv", tmp_path / "new.duckdb", run_date=THIRD, engine="spark", master="local", lake=tmp_path / "lake.duckdb.lake")  # fmt: skip
+        genrepipe.score(tmp_path / "1.csv", tmp_path / "new.duckdb", run_date=THIRD, engine="spark", master="local", lake=str(tmp_path / "lake.duckdb.lake"))  # fmt: skip
     assert not (tmp_path / "o").exists()
+    with pytest.raises(GenrepipeError, match="s3://bucket/lake is no folder"):
+        genrepipe.score(tmp_path / "1.csv", tmp_path / "new.duckdb", run_date=THIRD, engine="spark", master="local", lake="s3://bucket/lake")  # fmt: skip
+    with pytest.raises(GenrepipeError, match="A dry run has no other engine"):
+        genrepipe.score(tmp_path / "1.csv", both.lake, run_date=THIRD, engine="spark", master="local", dry_run=True)
 
 
 def test_a_lake_that_was_moved_away_is_told(both: Both, tmp_path: Path) -> None:

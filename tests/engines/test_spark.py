@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -56,6 +57,16 @@ def test_what_a_task_meets_is_told_as_ever(tmp_path: Path) -> None:
     source.write_text("a,b\n1,2\n")
     done = spark("score", source, "--warehouse", tmp_path / "w.duckdb")
     assert (done.code, done.error) == (65, run("score", source, "--warehouse", tmp_path / "l.duckdb").error)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
+    page = (ROOT / "docs/spark.md").read_text(encoding="utf-8")
+    commands = [line.removeprefix("$ genrepipe ") for line in page.splitlines() if line.startswith("$ genrepipe ")]
+    assert len(commands) == 4
+    for command in commands:
+        done = genrepipe(*shlex.split(command), cwd=tmp_path, **LOOPBACK)
+        assert done.code == 0, (command, done.err)
 
 
 @pytest.mark.slow

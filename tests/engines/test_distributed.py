@@ -65,17 +65,32 @@ def many(count: int) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
-@given(
-    nights=st.lists(st.tuples(CHANGES, st.sampled_from([FIRST, SECOND, THIRD, "2026-11-23"])), min_size=1, max_size=3),
-    kind=st.sampled_from(["increment", "snapshot"]),
-    model=st.sampled_from(["artist-context", "known-artist"]),
-    keep_days=st.sampled_from([None, None, 1]),
-    buckets=st.integers(1, 4),
-)
-def test_nights_on_both_engines_leave_the_same(
+NIGHTS = {
+    "nights": st.lists(
+        st.tuples(CHANGES, st.sampled_from([FIRST, SECOND, THIRD, "2026-11-23"])), min_size=1, max_size=3
+    ),
+    "kind": st.sampled_from(["increment", "snapshot"]),
+    "model": st.sampled_from(["artist-context", "known-artist"]),
+    "keep_days": st.sampled_from([None, None, 1]),
+    "buckets": st.integers(1, 4),
+}
+SLOWLY = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+
+@settings(max_examples=2, deadline=None, suppress_health_check=SLOWLY)
+@given(**NIGHTS)
+def test_nights_on_both_engines_leave_the_same(**drawn: Any) -> None:
+    leave_the_same(**drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOWLY)
+@given(**NIGHTS)
+def test_many_nights_on_both_engines_leave_the_same(**drawn: Any) -> None:
+    leave_the_same(**drawn)
+
+
+def leave_the_same(
     nights: list[tuple[list[tuple[str, int]], str]], kind: str, model: str, keep_days: int | None, buckets: int
 ) -> None:
     rows = [track(n, artist_name=ARTISTS[n % len(ARTISTS)], energy=f"0.{n}") for n in range(1, 15)]

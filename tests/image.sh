@@ -34,6 +34,13 @@ if ! podman image exists "$BASE"; then
     ln -sf pip3 "$ROOT/usr/local/bin/pip"
     tar -C "$ROOT" -c . | podman import -q --change 'CMD ["python3"]' --change 'ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin' --change 'ENV LANG=C.UTF-8' - "$BASE" > /dev/null
 fi
+JAVA=docker.io/library/eclipse-temurin:17-jre
+if [ "$TARGET" = spark ] && ! podman image exists "$JAVA"; then
+    home=$(dirname "$(dirname "$(realpath "$(command -v java)")")")
+    mkdir -p "$WORK/java/opt/java/openjdk"
+    tar -C "$home" -ch --ignore-failed-read . 2> /dev/null | tar -C "$WORK/java/opt/java/openjdk" -x
+    tar -C "$WORK/java" -c . | podman import -q - "$JAVA" > /dev/null
+fi
 CA=/etc/ssl/certs/ca-certificates.crt
 mounts=(-v "$CA:$CA:ro")
 [ -e /etc/pip.conf ] && mounts+=(-v /etc/pip.conf:/etc/pip.conf:ro)

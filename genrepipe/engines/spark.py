@@ -61,7 +61,7 @@ class Cluster(Placer):
     """A connection to Spark; made by ``cluster``."""
 
     def __init__(self, context: Any, log: Path, reporter: Reporter) -> None:
-        self._context, self._log, self._reporter = context, log, reporter
+        self._context, self._log, self._reporter, self._tasks = context, log, reporter, 0
         tried = re.fullmatch(
             r"local(?:\[[^,]+(?:,(\d+))?\])?", context.master
         )  # in this process a task has one attempt, unless asked
@@ -140,6 +140,7 @@ class Cluster(Placer):
                     self._context.cancelAllJobs()
                 signals.check()
             self._report()
+        self._reporter.progress("tasks", self._tasks, self._tasks)
         (outcome,) = done
         if isinstance(outcome, BaseException):
             raise self._translated(outcome) from outcome
@@ -151,9 +152,8 @@ class Cluster(Placer):
             stages = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
             known = [stage for stage in stages if stage]
             if known:
-                self._reporter.progress(
-                    "tasks", sum(s.numCompletedTasks for s in known), sum(s.numTasks for s in known)
-                )
+                self._tasks = sum(stage.numTasks for stage in known)
+                self._reporter.progress("tasks", sum(stage.numCompletedTasks for stage in known), self._tasks)
 
     def _translated(self, error: BaseException) -> BaseException:
         if isinstance(error, GenrepipeError):

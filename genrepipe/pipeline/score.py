@@ -63,7 +63,8 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
             if known := scoring.already_published(session.current):
                 return known
             session.record_failure = scoring.record_failure
-            needs.tell(source, request.warehouse, plan, reporter)
+            if request.engine == "local":
+                needs.tell(source, request.warehouse, plan, reporter)
             scoring.open(session.begin(), session.current)
             scoring.land()
             with session.publishing():

@@ -325,6 +325,29 @@ def test_the_image_with_lake_tables_scores_one(data: Path, form: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_image_for_spark_is_driver_and_workers(data: Path) -> None:
+    """On one machine: Java, Spark and Python of the image, as any user and without a network."""
+    build("spark")
+    write_csv(data / "tracks.csv", tracks(50))
+    options = (
+        "--memory=3g",
+        "--memory-swap=3g",
+        "--pids-limit=1024",
+        "--env",
+        "SPARK_LOCAL_IP=127.0.0.1",
+        "--tmpfs",
+        "/var/tmp:size=512m",
+        "--env",
+        "TMPDIR=/var/tmp",
+    )
+    words = ["genrepipe", "score", "tracks.csv", "--warehouse", "w.duckdb", "--engine", "spark", "--master", "local[2]"]
+    done = run(data, *words, tag="spark", options=options)
+    assert done.returncode == 0, done.stderr
+    assert "50 predicted" in done.stdout
+    assert (data / "w.duckdb.lake").is_dir()
+
+
+@pytest.mark.slow
 def test_the_training_image_trains_a_bundle_that_the_scoring_image_takes(data: Path) -> None:
     build("train")
     genrepipe("sample", "--rows", 3000, "--out", data / "tracks.csv")

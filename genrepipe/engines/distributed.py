@@ -11,14 +11,17 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+import polars as pl
+
 from genrepipe.core.errors import ConfigurationError, WarehouseUnusable
-from genrepipe.core.quoting import file_literal, literal
+from genrepipe.core.quoting import literal
 from genrepipe.engines import catalogue, history, tasks
 from genrepipe.engines.engine import Engine, Predicted
 from genrepipe.engines.tasks import Job
 from genrepipe.ingest import landing
-from genrepipe.warehouse import lake
+from genrepipe.warehouse import lake, schema
 from genrepipe.warehouse.ledger import RowCounts
+from genrepipe.warehouse.steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from genrepipe.core.resources import Plan
     from genrepipe.engines.engine import Work
     from genrepipe.engines.tasks import Delivered, Message, ScoredBucket
     from genrepipe.ingest.landing import Landing
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
     from genrepipe.quality.monitors import Monitor, Scored
     from genrepipe.warehouse.connection import Database
     from genrepipe.warehouse.lake import LakeFile
-    from genrepipe.warehouse.steps import Steps
+    from genrepipe.warehouse.ledger import Run
 
 BUCKET_BYTES = 48 << 20  # of source for each bucket of a new lake, about 300,000 tracks
 FEWEST, MOST = 2, 4096  # buckets
@@ -164,9 +168,8 @@ class Distributed(Engine):
         landing.refuse_without_rows(self.work.source, parts)
         self._done = done
         self._job = replace(self._job, kept={each.bucket: each.kept for each in done})
-        self._bind(parts=tasks.parts(self._job))
+        self.steps.bind_frame("parts", tasks.parts(self._job))
         self.steps.declare("known_rows")
-        self.steps.declare("unparsed")
         for name in tasks.DELIVERED:
             self._bind_kept(name, [each.kept[name] for each in done])
         self.steps.make("cleaned")
@@ -176,23 +179,12 @@ class Distributed(Engine):
         )
         return landing.together(counts, parts)
 
-    def _bind(self, **frames: Any) -> None:
-        for name, frame in frames.items():
-            self.steps.bind_frame(name, frame)
-
     def _bind_kept(self, name: str, files: Iterable[LakeFile]) -> None:
         """Bind a relation to the files in which it was kept."""
-        places = [file_literal(file.place) for file in files if file.rows]
-        rows = f"FROM read_parquet([{', '.join(places)}], hive_partitioning = false)"
-        if not places:
-            rows = tasks.NOTHING[name]
-        if name in self.steps:
-            if places:
-                self.steps.database.execute(f"INSERT INTO {name} BY NAME {rows}")
-        elif rows:
+        if rows := lake.rows_of(files):
             self.steps.bind(name, rows)
         else:
-            landing.declare_landed(self.steps)
+            tasks.bind_nothing(self.steps, name)
 
     def folders(self) -> list[str]:
         """Return the lake."""
@@ -232,9 +224,8 @@ class Distributed(Engine):
             for column, rows in each.imputed.items():
                 imputed[column] = imputed.get(column, 0) + rows
         self.steps.make("earlier_runs")
-        return Predicted(
-            sum(each.predicted for each in scored), 0, dict(sorted(imputed.items(), key=tasks.imputed_order))
-        )
+        imputed = {"duration_ms": 0, "tempo": 0, **dict(sorted(imputed.items()))}
+        return Predicted(sum(each.predicted for each in scored), 0, imputed)
 
     def watch(self, monitor: Monitor, scored: Scored) -> int:
         """Let the monitor write what the buckets saw."""
@@ -249,15 +240,14 @@ class Distributed(Engine):
 
     def settle(self) -> None:
         """Keep the labels of settled rows; the buckets have left out the rows, and their files are not listed."""
+        labels = [tasks.unpacked(each.settled_labels) for each in self._done if each.settled_labels is not None]
+        if not sum(map(len, labels)):
+            return
         database = self.steps.database
-        for each in self._done:
-            if each.settled_labels is not None:
-                labels = tasks.unpacked(each.settled_labels)
-                if len(labels):
-                    database.execute("CREATE TEMP TABLE settled AS FROM labels LIMIT 0")
-                    database.insert("settled", labels)
-                    database.execute("DELETE FROM labels USING settled WHERE labels.track_id = settled.track_id")
-                    database.execute("INSERT INTO labels FROM settled; DROP TABLE settled")
+        database.execute("CREATE TEMP TABLE settled AS FROM labels LIMIT 0")
+        database.insert("settled", pl.concat(labels))
+        database.execute("DELETE FROM labels USING settled WHERE labels.track_id = settled.track_id")
+        database.execute("INSERT INTO labels FROM settled; DROP TABLE settled")
 
     def close(self) -> None:
         """End the tasks, and remove what they kept for the run."""
@@ -274,3 +264,36 @@ class Distributed(Engine):
         if failed := tasks.first_failure(messages):
             raise failed.content
         return [message.content for message in messages if message.kind == kind]
+
+
+def relabel(steps: Steps, run: Run, plan: Plan) -> None:
+    """Take the relation ``new_labels`` in a warehouse whose tracks lie in a lake: the buckets of these tracks are written anew."""
+    database = steps.database
+    catalogue.keep_labels(steps)
+    listed = lake.files(database)
+    buckets = lake.buckets(database)
+    database.execute(
+        f"CREATE TEMP TABLE relabelled AS SELECT *, bucket_of(track_id, {buckets}) AS bucket FROM new_labels"
+    )
+    touched = {bucket for (bucket,) in database.rows("SELECT DISTINCT bucket FROM relabelled")}
+    ledger, held = database.frame("FROM runs"), database.frame("FROM quarantine WHERE track_id IS NOT NULL")
+    renewed = []
+    for file in listed:
+        if file.table_name != "track_history" or file.bucket not in touched:
+            renewed.append(file)
+            continue
+        with schema.open_bare(plan) as memory:
+            some = Steps(memory, scopes=tasks.DELIVERS)
+            some.bind_row("run", **run.relation())
+            memory.insert("runs", ledger)
+            memory.insert("quarantine", held)
+            memory.insert("labels", database.frame(f"FROM labels WHERE bucket_of(track_id, {buckets}) = {file.bucket}"))
+            tasks.read_files(memory, "track_history", [file])
+            memory.execute("CREATE TEMP TABLE asked (track_id VARCHAR)")
+            memory.insert("asked", database.frame("SELECT track_id FROM relabelled WHERE bucket = ?", [file.bucket]))
+            some.bind("affected_tracks", "FROM asked", kind="table")
+            catalogue.choose_current(some)
+            renewed.append(
+                tasks.Files(file.lake, run, file.bucket).write(memory, "track_history", "FROM track_history")
+            )
+    lake.commit(database, renewed)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TO_THE_RUN = {"delivered", "failed"}  # kinds of messages of ``tasks.deliver`` that are for no bucket
 POLL_SECONDS = 0.3
 STOP_SECONDS = 10.0  # for Java to end
 REGISTER_SECONDS = 120.0  # for the first executor to come
@@ -101,7 +100,7 @@ class Cluster(Placer):
         landed = numbered.flatMap(land).map(lambda sent: (sent[0] % job.buckets, sent[1]))
         delivered = landed.partitionBy(job.buckets, int).mapPartitionsWithIndex(deliver)
         self._delivered = delivered.persist(StorageLevel.DISK_ONLY)
-        told = self._delivered.filter(lambda sent: sent[1].kind in TO_THE_RUN).map(lambda sent: _small(sent[1]))
+        told = self._delivered.filter(lambda sent: sent[1].kind in tasks.TO_THE_RUN).map(lambda sent: _small(sent[1]))
         return [_large(each) for each in self.wait(told.collect)]
 
     def score(self, job: Job) -> list[Message]:
@@ -117,7 +116,7 @@ class Cluster(Placer):
             told = _attempt(lambda: tasks.score(shared.value, bucket, messages), bucket, failures)
             return [_small(message) for _, message in told]
 
-        visible = self._delivered.filter(lambda sent: sent[1].kind not in TO_THE_RUN)
+        visible = self._delivered.filter(lambda sent: sent[1].kind not in tasks.TO_THE_RUN)
         profiled = visible.partitionBy(job.buckets, int).mapPartitionsWithIndex(profile)
         scored = profiled.partitionBy(job.buckets, int).mapPartitionsWithIndex(score)
         return [_large(each) for each in self.wait(scored.collect)]

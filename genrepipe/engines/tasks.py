@@ -59,14 +59,13 @@ PROFILED = ("artist_key", *(name for name in features.columns() if name != "key"
 # Relations that are kept for the stages after, until the run ends.
 DELIVERED = ("landed", "unparsed", "superseded", "known_labels")
 SCORED = ("scorable", "earlier_predictions")
+TO_THE_RUN = {"delivered", "failed"}  # kinds of messages of ``deliver`` that are for no bucket
 # What is bound where no bucket has rows of a relation.
 NOTHING = {
     "superseded": "SELECT NULL::BIGINT AS row_id, NULL::BOOLEAN AS contradicts, NULL::BOOLEAN AS relabels WHERE false",
     "known_labels": "SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS music_genre WHERE false",
     "scorable": "SELECT NULL::BIGINT AS row_id WHERE false",
     "earlier_predictions": "SELECT NULL::VARCHAR AS track_id WHERE false",
-    "landed": "",
-    "unparsed": "",
 }
 
 
@@ -211,7 +210,7 @@ def deliver(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent
         yield bucket, failed
         return
     with _warehouse(job, bucket) as steps:
-        database, files = steps.database, _Files(job.lake, job.run, bucket)
+        database, files = steps.database, Files(job.lake, job.run, bucket)
         _bind_received(job, steps, messages)
         steps.make("superseded", "accepted")
         counts = landing.count(database)
@@ -241,7 +240,7 @@ def profile(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent
         steps = Steps(database, scopes=PROFILES)
         steps.bind_row("run", **job.run.relation())
         database.insert("runs", unpacked(job.ledger))
-        _read(database, "artist_profiles", job.of_bucket("artist_profiles", bucket))
+        read_files(database, "artist_profiles", job.of_bucket("artist_profiles", bucket))
         database.execute("CREATE TEMP TABLE former AS FROM artist_profiles")
         _renew(steps, [message for message in messages if message.kind == "visible"])
         if job.is_earlier:
@@ -255,7 +254,7 @@ def profile(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent
         if after := {message.origin: message for message in messages if message.kind == "after"}:
             before = [message for message in messages if message.kind == "visible" and message.origin not in after]
             _renew(steps, [*before, *after.values()])
-        written = [_Files(job.lake, job.run, bucket).write(database, "artist_profiles", "FROM artist_profiles")]
+        written = [Files(job.lake, job.run, bucket).write(database, "artist_profiles", "FROM artist_profiles")]
         yield bucket, Message("profiled", Profiled(bucket, written), bucket)
 
 
@@ -268,7 +267,7 @@ def score(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent]:
     monitors = [monitor(bundle) for monitor in MONITORS]
     with ExitStack() as stack:
         database = stack.enter_context(schema.open_bare(job.plan))
-        steps, files = Steps(database, scopes=SCORES), _Files(job.lake, job.run, bucket)
+        steps, files = Steps(database, scopes=SCORES), Files(job.lake, job.run, bucket)
         _bind_delivered(job, steps, bucket)
         _insert(database, "artist_profiles", [message for message in messages if message.kind == "profiles"])
         steps.bind("profiles", "FROM artist_profiles")
@@ -296,38 +295,7 @@ def score(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Sent]:
     yield bucket, Message("scored", ScoredBucket(bucket, predicted, imputed, audits, seen, kept, written, profiled))
 
 
-def relabel(steps: Steps, run: Run, plan: Plan) -> None:
-    """Take the relation ``new_labels`` in a warehouse whose tracks lie in a lake: the buckets of these tracks are written anew."""
-    database = steps.database
-    catalogue.keep_labels(steps)
-    listed = lake.files(database)
-    buckets = lake.buckets(database)
-    database.execute(
-        f"CREATE TEMP TABLE relabelled AS SELECT *, bucket_of(track_id, {buckets}) AS bucket FROM new_labels"
-    )
-    touched = {bucket for (bucket,) in database.rows("SELECT DISTINCT bucket FROM relabelled")}
-    ledger, held = database.frame("FROM runs"), database.frame("FROM quarantine WHERE track_id IS NOT NULL")
-    renewed = []
-    for file in listed:
-        if file.table_name != "track_history" or file.bucket not in touched:
-            renewed.append(file)
-            continue
-        with schema.open_bare(plan) as memory:
-            some = Steps(memory, scopes=DELIVERS)
-            some.bind_row("run", **run.relation())
-            memory.insert("runs", ledger)
-            memory.insert("quarantine", held)
-            memory.insert("labels", database.frame(f"FROM labels WHERE bucket_of(track_id, {buckets}) = {file.bucket}"))
-            _read(memory, "track_history", [file])
-            memory.execute("CREATE TEMP TABLE asked (track_id VARCHAR)")
-            memory.insert("asked", database.frame("SELECT track_id FROM relabelled WHERE bucket = ?", [file.bucket]))
-            some.bind("affected_tracks", "FROM asked", kind="table")
-            catalogue.choose_current(some)
-            renewed.append(_Files(file.lake, run, file.bucket).write(memory, "track_history", "FROM track_history"))
-    lake.commit(database, renewed)
-
-
-class _Files:
+class Files:
     """Writes the files of one task, whose names no other task has, nor another attempt at it."""
 
     def __init__(self, folder: str, run: Run, bucket: int) -> None:
@@ -398,12 +366,20 @@ def _insert(database: Database, table: str, messages: Iterable[Message], select:
         database.insert(table, rows, select)
 
 
-def _read(database: Database, table: str, files: Iterable[LakeFile]) -> None:
+def read_files(database: Database, table: str, files: Iterable[LakeFile]) -> None:
     """Insert the rows of files into a table."""
-    if places := [file_literal(file.place) for file in files if file.rows]:
-        database.execute(
-            f"INSERT INTO {table} BY NAME FROM read_parquet([{', '.join(places)}], hive_partitioning = false)"
-        )
+    if rows := lake.rows_of(files):
+        database.execute(f"INSERT INTO {table} BY NAME {rows}")
+
+
+def bind_nothing(steps: Steps, name: str) -> None:
+    """Bind a relation of ``DELIVERED`` or ``SCORED`` to an empty table."""
+    if name == "landed":
+        landing.declare_landed(steps)
+    elif name in NOTHING:
+        steps.bind(name, NOTHING[name], kind="table")
+    else:
+        steps.declare(name)
 
 
 @contextmanager
@@ -411,7 +387,7 @@ def _warehouse(job: Job, bucket: int) -> Iterator[Steps]:
     """Yield a warehouse of a bucket of tracks: what its tables of tracks, labels and quarantined rows say of them, and the ledger."""
     with schema.open_bare(job.plan) as database:
         database.insert("runs", unpacked(job.ledger))
-        _read(database, "track_history", job.of_bucket("track_history", bucket))
+        read_files(database, "track_history", job.of_bucket("track_history", bucket))
         for table, path in job.beside.items():
             database.execute(
                 f"INSERT INTO {table} BY NAME SELECT * EXCLUDE (bucket) FROM read_parquet({file_literal(Path(path))}) WHERE bucket = {bucket}"
@@ -425,9 +401,8 @@ def _bind_received(job: Job, steps: Steps, messages: Sequence[Message]) -> None:
     """Bind the rows that a bucket received, in the order of the source."""
     steps.bind_frame("parts", parts(job))
     steps.declare("known_rows")
-    steps.declare("unparsed")
-    landing.declare_landed(steps)
     for relation in ("landed", "unparsed"):
+        bind_nothing(steps, relation)
         received = _together(message for message in messages if message.kind == relation)
         if received is not None:
             steps.database.insert(relation, received.sort("row_id"), "* EXCLUDE (origin)")
@@ -526,15 +501,12 @@ def _bind_delivered(job: Job, steps: Steps, bucket: int) -> None:
     database.insert("runs", unpacked(job.ledger))
     steps.bind_frame("parts", parts(job))
     steps.declare("known_rows")
-    steps.declare("unparsed")
-    landing.declare_landed(steps)
-    steps.bind("superseded", "SELECT NULL::BIGINT AS row_id, NULL::BOOLEAN AS contradicts, NULL::BOOLEAN AS relabels WHERE false", kind="table")  # fmt: skip
-    steps.bind("known_labels", "SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS music_genre WHERE false", kind="table")
     for name, file in job.kept[bucket].items():
-        _read(database, name, [file])
+        bind_nothing(steps, name)
+        read_files(database, name, [file])
     steps.make("recent_dates")
     recent = {day for (day,) in database.rows("FROM recent_dates")}
-    _read(
+    read_files(
         database,
         "prediction_history",
         [
@@ -549,17 +521,10 @@ def _bind_delivered(job: Job, steps: Steps, bucket: int) -> None:
 def _before(job: Job, bucket: int, messages: Sequence[Message]) -> Iterator[Database]:
     """Yield what the generation before knows of a bucket of tracks: their rows, and the profiles of their artists."""
     with schema.open_bare(job.plan) as database:
-        _read(database, "track_history", job.of_bucket("track_history", bucket))
+        read_files(database, "track_history", job.of_bucket("track_history", bucket))
         _insert(database, "artist_profiles", [message for message in messages if message.kind == "former profiles"])
         sent = _together(message for message in messages if message.kind == "profiles")
         if sent is not None:
             known = database.frame("SELECT artist_key FROM artist_profiles")
             database.insert("artist_profiles", sent.join(known, on="artist_key", how="anti"), "* EXCLUDE (origin)")
         yield database
-
-
-def imputed_order(item: tuple[str, int]) -> tuple[int, str]:
-    """Return where a column comes among those with imputed values: duration and tempo, then the others by name."""
-    column = item[0]
-    first = ("duration_ms", "tempo")
-    return (first.index(column) if column in first else len(first), column)

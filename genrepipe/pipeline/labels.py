@@ -10,7 +10,7 @@ from genrepipe.core import resources, signals
 from genrepipe.core.errors import SourceShapeError
 from genrepipe.core.events import SILENT, Reporter
 from genrepipe.core.quoting import literal
-from genrepipe.engines import catalogue, tasks
+from genrepipe.engines import catalogue, distributed
 from genrepipe.ingest import reader, sources
 from genrepipe.pipeline.results import LabelsResult
 from genrepipe.quality import performance
@@ -66,7 +66,7 @@ def take_labels(
             database.forbid_file_access(lake.folders(database))
             with session.publishing():
                 if lake.is_lake(database):
-                    tasks.relabel(steps, run, plan)
+                    distributed.relabel(steps, run, plan)
                 else:
                     catalogue.label(steps)
                 predicted = database.rows(

@@ -23,13 +23,10 @@ if TYPE_CHECKING:
 WRITTEN, LANDED = 0.9, 1.8
 BESIDE_DUCKDB = 480 * MB
 ROW = 155  # bytes of CSV
-LEAST = (
-    0.17  # of the bytes of CSV that DuckDB needs: 0.2 sufficed for 10 million rows in 1 GB, 0.16 did not for 20 million
-)
+# Of the bytes of CSV that DuckDB needs: 0.2 sufficed for 10 million rows in 1 GB, 0.16 did not for 20 million.
+LEAST = 0.17
 # Bytes of CSV in a byte of each other kind of file, roughly; a table of a database is not looked into.
 TEXT = {".gz": 4.0, ".zst": 4.0}
-
-
 ELSEWHERE = "score on a cluster with --engine spark, see docs/spark.md"
 
 
@@ -53,9 +50,8 @@ def _packed(path: Path, size: int) -> float:
     return 1.0
 
 
-def tell(source: Source, warehouse: Path, plan: Plan, reporter: Reporter) -> None:
-    """Report how much memory and disk the run will need, and warn where there is less."""
-    text = text_of(source)
+def tell(text: float, warehouse: Path, plan: Plan, reporter: Reporter) -> None:
+    """Report how much memory and disk a run of a source of so much ``text`` will need, and warn where there is less."""
     memory = max(plan.duckdb_memory_mb * MB, int(text * LEAST)) + BESIDE_DUCKDB
     copied, free = 0, None
     with suppress(OSError):

@@ -55,7 +55,8 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     if any(map(stores.is_address, arguments)):
         stages.start("fetching")
     with sources.open_source(arguments, encoding=request.encoding, recipe=recipe, reporter=reporter) as source:
-        plan = resources.plan(needs.text_of(source))
+        text = needs.text_of(source)
+        plan = resources.plan(text)
         scoring = ScoringRun(request, run, source, models, plan, reporter, stages)
         if request.dry_run:
             return _dry_run(scoring)
@@ -64,7 +65,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
                 return known
             session.record_failure = scoring.record_failure
             if request.engine == "local":
-                needs.tell(source, request.warehouse, plan, reporter)
+                needs.tell(text, request.warehouse, plan, reporter)
             scoring.open(session.begin(), session.current)
             scoring.land()
             with session.publishing():

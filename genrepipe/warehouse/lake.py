@@ -7,13 +7,16 @@ profiles by their artist.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from genrepipe import contracts
 from genrepipe.core.errors import CHECK, REMEDIES, ConfigurationError, StorageError, WarehouseUnusable
-from genrepipe.core.quoting import file_literal, identifier, literal
+from genrepipe.core.quoting import file_literal, identifier
+from genrepipe.warehouse.declarations import comments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,6 +52,12 @@ class LakeFile:
     def place(self) -> Path:
         """Where it is."""
         return Path(self.lake, self.path)
+
+
+COLUMNS: dict[str, Any] = {
+    "table_name": pl.String, "bucket": pl.Int32, "lake": pl.String, "path": pl.String, "rows": pl.Int64, "run_id": pl.String,
+    "job": pl.String, "run_date": pl.Date,
+}  # fmt: skip
 
 
 def is_lake(database: Database) -> bool:
@@ -121,7 +130,7 @@ def files(database: Database, table: str | None = None) -> list[LakeFile]:
     """Return the committed files of a warehouse, or of one of its tables."""
     if not database.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'lake_files'"):
         return []
-    columns = ", ".join(LakeFile.__dataclass_fields__)
+    columns = ", ".join(COLUMNS)
     rows = database.rows(
         f"SELECT {columns} FROM lake_files WHERE table_name = coalesce(?, table_name) ORDER BY table_name, run_date, bucket, path",
         [table],
@@ -142,8 +151,7 @@ def folders(database: Database) -> list[str]:
 def commit(database: Database, listed: Iterable[LakeFile]) -> None:
     """Make these files those of the warehouse, in place of all that it had."""
     database.execute("DELETE FROM lake_files")
-    for file in listed:
-        database.insert_row("lake_files", {name: getattr(file, name) for name in LakeFile.__dataclass_fields__})
+    database.insert("lake_files", pl.DataFrame([asdict(file) for file in listed], schema=COLUMNS))
     show(database)
 
 
@@ -154,16 +162,19 @@ def show(database: Database) -> None:
         if database.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND NOT temporary", [name]):
             database.execute(f"DROP TABLE {name}")
         database.execute(f"CREATE OR REPLACE VIEW {name} AS {reading(table, files(database, name))}")
-        database.execute(f"COMMENT ON VIEW {name} IS {literal(table.description)}")
-        for column in table.properties:
-            database.execute(f"COMMENT ON COLUMN {name}.{identifier(column.name)} IS {literal(column.description)}")
+        database.execute(comments(table, "VIEW"))
+
+
+def rows_of(listed: Iterable[LakeFile]) -> str:
+    """Return a FROM clause of all rows of files; nothing where they hold none."""
+    places = ", ".join(file_literal(file.place) for file in listed if file.rows)
+    return f"FROM read_parquet([{places}], hive_partitioning = false)" if places else ""
 
 
 def reading(table: Table, listed: Iterable[LakeFile]) -> str:
     """Return the SELECT of a table's columns from files."""
     names = ", ".join(identifier(column.name) for column in table.properties)
-    places = ", ".join(file_literal(file.place) for file in listed if file.rows)
-    if places:
-        return f"SELECT {names} FROM read_parquet([{places}], hive_partitioning = false)"
+    if rows := rows_of(listed):
+        return f"SELECT {names} {rows}"
     nothing = ", ".join(f"NULL::{column.sql_type} AS {identifier(column.name)}" for column in table.properties)
     return f"SELECT {nothing} WHERE false"

@@ -13,6 +13,7 @@ from genrepipe.core.quoting import identifier, literal
 from genrepipe.core.version import VERSION
 from genrepipe.warehouse import lake, steps
 from genrepipe.warehouse.connection import Database
+from genrepipe.warehouse.declarations import comments, declaration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +42,8 @@ DERIVED_COLUMNS = (
     "UPDATE track_history SET artist_key = artist_key_of(artist_name) WHERE artist_key IS NULL AND artist_name IS NOT NULL",
     "UPDATE performance SET job = (SELECT arg_max(job, finished_at) FROM runs WHERE action = 'score' AND status = 'published' AND runs.run_date = performance.run_date) WHERE job IS NULL",
 )
-# Tables that hold why a run published nothing.
 LATER = ("lake_files",)  # tables that an older layout lacks, and nothing is made of
+# Tables that hold why a run published nothing.
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
 MACROS = ("artist_key_of", "explain_track")
 VIEWS = (
@@ -339,19 +340,3 @@ def _refuse_foreign(database: Database) -> dict[str, list[str]]:
             f"{database.shown_as} has a table {foreign[0]} that genrepipe did not make", "Name another --warehouse"
         )
     return existing
-
-
-def declaration(table: Table) -> str:
-    """Return the CREATE TABLE statement of a contract's table."""
-    columns = ", ".join(f"{identifier(column.name)} {column.sql_type}" for column in table.properties)
-    return f"CREATE TABLE {identifier(table.name)} ({columns})"
-
-
-def comments(table: Table) -> str:
-    """Return the statements that comment a table and its columns by their contract."""
-    statements = [f"COMMENT ON TABLE {identifier(table.name)} IS {literal(table.description)}"]
-    for column in table.properties:
-        unit = column.custom("unit")
-        text = f"{column.description} Unit: {unit}." if unit else column.description
-        statements.append(f"COMMENT ON COLUMN {identifier(table.name)}.{identifier(column.name)} IS {literal(text)}")
-    return ";\n".join(statements)

@@ -34,11 +34,11 @@ class InProcess(Placer):
             for sent in _attempt(lambda piece=piece: tasks.land(job, piece), number)
         ]
         self._delivered = _run(tasks.deliver, job, landed)
-        return [message for _, message in self._delivered if message.kind in {"delivered", "failed"}]
+        return [message for _, message in self._delivered if message.kind in tasks.TO_THE_RUN]
 
     def score(self, job: Job) -> list[Message]:
         job = _sent(job)
-        visible = [sent for sent in self._delivered if sent[1].kind not in {"delivered", "failed"}]
+        visible = [sent for sent in self._delivered if sent[1].kind not in tasks.TO_THE_RUN]
         return [message for _, message in _run(tasks.score, job, _run(tasks.profile, job, visible))]
 
 

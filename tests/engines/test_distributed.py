@@ -335,3 +335,9 @@ def test_only_the_lake_can_be_read_by_a_query(unchanged: Both) -> None:
     source = unchanged.lake.parent / "1.csv"
     result = run("query", f"SELECT * FROM read_csv('{source}')", "--warehouse", unchanged.lake)
     assert result.code == 64
+
+
+def test_the_views_over_a_lake_are_commented_as_the_tables_are(unchanged: Both) -> None:
+    """Also with the units."""
+    asked = "SELECT table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal AND schema_name = 'main' ORDER BY ALL"
+    assert ask(unchanged.lake, asked) == ask(unchanged.local, asked)

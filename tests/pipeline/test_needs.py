@@ -35,7 +35,7 @@ class Heard(Reporter):
 def heard(source: Path, warehouse: Path) -> dict[str, dict[str, Any]]:
     reporter = Heard()
     with sources.open_source([str(source)]) as opened:
-        needs.tell(opened, warehouse, Plan(1, 200, 1), reporter)
+        needs.tell(needs.text_of(opened), warehouse, Plan(1, 200, 1), reporter)
     return reporter.said
 
 

@@ -6,6 +6,7 @@ import click
 
 from genrepipe.cli.models import models
 from genrepipe.cli.options import Group
+from genrepipe.cli.pages import report
 from genrepipe.cli.recipes import recipe
 from genrepipe.cli.score import config, run, sample, score, validate
 from genrepipe.cli.train import audit, explore, train
@@ -27,6 +28,6 @@ def cli() -> None:
 
 
 for command in (
-    score, validate, recipe, train, audit, explore, sample, models, query, run, config, missing, rollback, retract, vacuum, quarantine, labels, verify,
+    score, validate, recipe, train, audit, explore, sample, models, query, report, run, config, missing, rollback, retract, vacuum, quarantine, labels, verify,
 ):  # fmt: skip
     cli.add_command(command)

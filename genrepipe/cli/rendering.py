@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genrepipe.pages.explore import ExploreResult
+    from genrepipe.pages.night import ReportResult
     from genrepipe.pipeline.results import (
         BackfillResult,
         CompareResult,
@@ -106,6 +107,13 @@ def profile_lines(profile: Sequence[StepCost]) -> list[str]:
         "  ".join([f"  {row[0]:<{widths[0]}}", f"{row[1]:<{widths[1]}}", *map(str.rjust, row[2:], widths[2:])])
         for row in rows
     ]
+
+
+def report_text(result: ReportResult) -> str:
+    """Show the verdict on a night, and where its page is."""
+    lines = [f"{result.run_date}  {printable(result.headline)}", f"  page       {result.page}"]
+    lines += [f"  front page {result.index}"] if result.index else []
+    return "\n".join(lines)
 
 
 def backfill_text(result: BackfillResult) -> str:

@@ -132,6 +132,13 @@ class Stages:
         self.profile.start_stage(stage)
         self.reporter.stage_started(stage)
 
+    def so_far(self) -> dict[str, float]:
+        """Return the seconds of each stage until now; the running one goes on."""
+        if not self._running:
+            return dict(self._ended)
+        stage, since = self._running
+        return {**self._ended, stage: round(time.perf_counter() - since, 4)}
+
     def finish(self) -> dict[str, float]:
         """End the running stage, and return the seconds of each."""
         self._end()

@@ -34,6 +34,7 @@ def following(request: ScoreRequest) -> Iterator[Reporter]:
     """Follow the runs of a scoring request: what ``watching`` shows, and where the request sends metrics, events and pings."""
     from genrepipe.observers.heartbeat import HeartbeatSwitch  # noqa: PLC0415
     from genrepipe.observers.metrics import Metrics  # noqa: PLC0415
+    from genrepipe.observers.morning import MorningReport  # noqa: PLC0415
     from genrepipe.observers.openlineage import Lineage  # noqa: PLC0415
 
     with watching() as log:
@@ -41,5 +42,6 @@ def following(request: ScoreRequest) -> Iterator[Reporter]:
             log,
             Metrics(request.metrics_file, log),
             Lineage(request.lineage_file, log),
+            MorningReport(request.report, log),
             HeartbeatSwitch(request.ping_start, request.ping_success, request.ping_failure, log),
         )

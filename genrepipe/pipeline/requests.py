@@ -167,6 +167,10 @@ class ScoreRequest(Request):
         False,
         description="Show what each step costs and keep it in the ledger; steps run one after the other, so the run takes longer.",
     )
+    report: Path | None = Field(
+        None,
+        description="Write the run's page when it ends: to a file NIGHT.html, or to a folder, which gets a page a night and a front page.",
+    )
     metrics_file: Path | None = Field(None, description="Write a Prometheus textfile.")
     lineage_file: Path | None = Field(None, description="Append OpenLineage events to this file.")
     result_file: Path | None = Field(None, description="Write the JSON result there, whatever the end.")

@@ -302,7 +302,7 @@ class ScoringRun:
         read_as = {"encoding": self.source.encoding, "recipe": self.source.recipe.dumped(), "folder": str(Path.cwd())}
         return {
             **ledger.bundle_columns(self.models.bundle), "sources": [part.name for part in self.source.parts],
-            "source_sha256": self.fingerprint, "read_as": json.dumps(read_as),
+            "source_sha256": self.fingerprint, "read_as": json.dumps(read_as), "stages": json.dumps(self.stages.so_far()),
         }  # fmt: skip
 
     def result(self, status: str, run_id: str | None = None) -> ScoreResult:

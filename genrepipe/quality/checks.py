@@ -165,6 +165,6 @@ def save(database: Database, run: Run, results: Iterable[CheckResult]) -> None:
     for result in results:
         row = {
             "run_id": run.run_id, "run_date": run.run_date, "name": result.name, "sentence": result.sentence,
-            "observed": result.observed, "allowed": result.allowed, "verdict": result.status,
+            "observed": result.observed, "allowed": result.allowed, "verdict": result.status, "severity": result.severity,
         }  # fmt: skip
         database.insert_row("checks", row)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from genrepipe.contracts import Table
     from genrepipe.core.resources import Plan
 
-LAYOUT_VERSION = 10
+LAYOUT_VERSION = 11
 OTHER = "genrepipe_other"  # the name under which another warehouse is attached
 # Values of columns in the rows that an older layout left.
 DEFAULTS = {("runs", "action"): "score", ("runs", "withheld"): 0}

@@ -1,0 +1,165 @@
+"""What the warehouse knows of one scoring run and of the nights before it: the answers of ``sql/report``, for its page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from genrepipe import contracts
+from genrepipe.core import assets, resources
+from genrepipe.core.errors import UsageError, WarehouseUnusable
+from genrepipe.core.quoting import literal
+from genrepipe.warehouse import ledger, schema
+from genrepipe.warehouse.steps import header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genrepipe.warehouse.connection import Database
+
+Row = dict[str, Any]
+NIGHTS, WEEK = 30, 7
+LEDGER = ("nights", "checks")  # of any run
+STOPPED = ("refused", "refused_values", "causes", "moves", "flips", "drift")  # also of a run that a check stopped
+PUBLISHED = (
+    "catalogue",
+    "genres",
+    "confidence",
+    "margins",
+    "medians",
+    "quality",
+    "quality_by_genre",
+    "quality_by_visible",
+)
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run, and the rows of each query about it.
+
+    Attributes
+    ----------
+    run
+        The run's line in the ledger.
+    nights
+        The job's last thirty run dates up to this one, the oldest first; the run itself is the last.
+    rows
+        The rows of each query, by its name; none of a query that the run's end leaves nothing to ask.
+    queries
+        The SQL of each query, as it was run.
+    labels
+        The genres, in the order in which table ``drift`` has them.
+    """
+
+    run: Row
+    nights: list[Row]
+    labels: list[str]
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    queries: dict[str, str] = field(default_factory=dict)
+
+    def of(self, query: str) -> list[Row]:
+        """Return the rows of a query."""
+        return self.rows.get(query, [])
+
+    @property
+    def published(self) -> bool:
+        """Whether the run's predictions were published."""
+        return bool(self.run["status"] == "published")
+
+    @property
+    def before(self) -> list[Row]:
+        """The nights before this one that were published, the oldest first."""
+        return [night for night in self.nights[:-1] if night["status"] == "published"]
+
+    @property
+    def week(self) -> list[Row]:
+        """The last seven of them."""
+        return self.before[-WEEK:]
+
+
+def newest(database: Database, run_date: date | None = None, job: str | None = None) -> str:
+    """Return the id of the last scoring run, or of that for a run date; one that was published counts before others.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    rows = database.rows(
+        "SELECT run_id FROM runs WHERE action = 'score' AND status <> 'retracted' AND job = coalesce(?, job) AND run_date = coalesce(?, run_date) "
+        "ORDER BY CASE WHEN CAST(? AS DATE) IS NULL THEN NULL ELSE status = 'published' END DESC NULLS LAST, started_at DESC LIMIT 1",
+        [job, run_date, run_date],
+    )
+    if not rows:
+        of = "".join([f" of job {job}" if job else "", f" for {run_date}" if run_date else ""])
+        raise UsageError(f"{database.shown_as} has no scoring run{of}", 'Look at: genrepipe query "FROM run_history"')
+    return str(rows[0][0])
+
+
+def read(
+    warehouse: Path, run_id: str | None = None, run_date: str | None = None, job: str | None = None
+) -> tuple[Night, list[Row]]:
+    """Return what a warehouse knows of a run, without a name or a date of the last one; and the nights of all its jobs.
+
+    Raises
+    ------
+    UsageError
+        There is no such scoring run.
+    WarehouseUnusable
+        There is no such warehouse, or it is one of an older layout.
+    """
+    day = ledger.parse_date(run_date, future=True) if run_date else None
+    with schema.open_reading(warehouse, resources.plan()) as database:
+        if not schema.is_current(database):
+            raise WarehouseUnusable(
+                f"{warehouse} is of an older layout, of which there are no pages",
+                "The next genrepipe score brings it up to date",
+            )
+        night = of_run(database, run_id or newest(database, day, job))
+        return night, _Asking(database)("front")
+
+
+def of_run(database: Database, run_id: str) -> Night:
+    """Return what an open warehouse knows of a run."""
+    ask = _Asking(database, run_id=run_id)
+    lines = ask("run")
+    if not lines or lines[0]["action"] != "score":
+        raise UsageError(
+            f"{database.shown_as} has no scoring run {run_id}", 'Look at: genrepipe query "FROM run_history"'
+        )
+    run = lines[0]
+    ask.bound |= {"job": run["job"], "run_date": run["run_date"]}
+    nights = ask("nights")[::-1] or [run]
+    night = Night(run, nights, contracts.genres(), ask.rows, ask.queries)
+    week = [each["run_date"] for each in night.week]
+    ask.bound |= {"since": nights[0]["run_date"], "week": min(week, default=run["run_date"])}
+    for query in ("checks", *STOPPED, *(PUBLISHED if night.published else ())):
+        ask(query)
+    return night
+
+
+class _Asking:
+    """Asks the queries of ``sql/report``; ``bound`` are the values of their placeholders."""
+
+    def __init__(self, database: Database, **bound: Any) -> None:
+        self.database, self.bound = database, bound
+        self.rows: dict[str, list[Row]] = {}
+        self.queries: dict[str, str] = {}
+
+    def __call__(self, name: str) -> list[Row]:
+        text = assets.sql(f"report/{name}")
+        description = header(text)["description"]
+        text = text.split("\n", 2)[2]  # without the lines of its header
+        for key, value in self.bound.items():
+            text = text.replace(f"{{{key}}}", f"DATE {literal(value)}" if isinstance(value, date) else literal(value))
+        self.queries[name] = f"-- {description}\n{text.strip()};"
+        self.rows[name] = self.database.dicts(text)
+        return self.rows[name]
+
+
+def seconds_by_stage(line: Row) -> dict[str, float]:
+    """Return the seconds of each stage of a run, in their order; none of a run that an older version made."""
+    stages: dict[str, float] = json.loads(line["stages"] or "{}")
+    return stages

@@ -38,14 +38,22 @@ def models_list(bundles: Path | None, output: str) -> None:
 
 @models.command("show")
 @click.argument("model", required=False)
+@click.option(
+    "--out", type=click.Path(readable=False, path_type=Path), help="Write the card as a page, a file such as card.html."
+)
 @BUNDLES
-def models_show(model: str | None, bundles: Path | None) -> None:
-    """Print the card of a bundle: what it is, how it was measured, where it fails.
+def models_show(model: str | None, out: Path | None, bundles: Path | None) -> None:
+    """Print the card of a bundle: what it is, how it was measured, where it fails; or write it as a page.
 
     \b
     Example:
         genrepipe models show all-features
     """
+    if out is not None:
+        from genrepipe.pages.model import card as write_page
+
+        show(write_page(model, bundles, out), "text", rendering.card_text)
+        return
     from genrepipe.pipeline.models import card
 
     text = card(model, bundles)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from genrepipe.pages.explore import ExploreResult
+    from genrepipe.pages.model import CardResult
     from genrepipe.pages.night import ReportResult
     from genrepipe.pipeline.results import (
         BackfillResult,
@@ -114,6 +115,11 @@ def report_text(result: ReportResult) -> str:
     lines = [f"{result.run_date}  {printable(result.headline)}", f"  page       {result.page}"]
     lines += [f"  front page {result.index}"] if result.index else []
     return "\n".join(lines)
+
+
+def card_text(result: CardResult) -> str:
+    """Say where the page of a bundle is."""
+    return f"{result.page}: the card of {printable(result.model)} {printable(result.version)}; open it in a browser"
 
 
 def backfill_text(result: BackfillResult) -> str:

@@ -258,3 +258,42 @@ def columns(
             parts.append(text(place, 104, noted[1], "middle", f"fill:{noted[2]};font-weight:600"))
     parts.append(text(100, 104, right, "end", "font-weight:600"))
     return frame(parts, 110, label)
+
+
+def ranges(rows: Sequence[tuple[str, Sequence[float]]], label: str) -> Markup:
+    """Return a row for each genre: thin from the first to the last of five quantiles, thick between, a tick in the middle; shares of the width."""
+    parts = []
+    for position, (name, (lowest, low, middle, high, highest)) in enumerate(rows):
+        y, fill = 14 * position + 8, colour(name)
+        parts += [
+            f"<g><title>{escape(name)}</title>",
+            horizontal(y, fill, "", 100 * lowest, 100 * highest),
+            rect(100 * low, y - 3, 100 * (high - low), 6, fill),
+            vertical(100 * middle, y - 5, y + 5),
+            "</g>",
+        ]
+    return frame(parts, 14 * len(rows) + 2, label)
+
+
+def diverging(rows: Sequence[tuple[str, float]], label: str) -> Markup:
+    """Return a bar for each value from −1 to 1, with its name on the other side of the middle."""
+    parts = []
+    for position, (name, value) in enumerate(rows):
+        y = 18 * position + 3
+        parts.append(
+            rect(50 + min(50 * value, 0), y, abs(50 * value), 12, "var(--mark)" if value >= 0 else "var(--link)")
+        )
+        parts.append(text(49 if value >= 0 else 51, y + 10, name, "end" if value >= 0 else "start"))
+    return frame([*parts, vertical(50, 0, 18 * len(rows) + 2, "var(--soft)", 1)], 18 * len(rows) + 2, label)
+
+
+def scatter(genres: Sequence[tuple[str, Sequence[Point]]], label: str) -> Markup:
+    """Return a square map of points by genre; both coordinates are percent."""
+    drawn = "".join(cloud(points, colour(name)) for name, points in genres)
+    return Markup(f'<svg class="square" viewBox="0 0 100 100" role="img" aria-label="{escape(label)}">{drawn}</svg>')  # noqa: S704  numbers, and escaped text
+
+
+def pair(filled: float, ring: float, fill: str, label: str) -> Markup:
+    """Return two shares, one as a dot and one as a ring."""
+    circle = f'<circle cx="{_inset(ring):.2f}%" cy="10" r="4.5" fill="var(--paper)" stroke="{fill}" stroke-width="2"/>'
+    return frame([horizontal(10), circle, dot(_inset(filled), 10, fill, 5)], 20, label)

@@ -45,13 +45,17 @@ DERIVED_COLUMNS = (
 LATER = ("lake_files",)  # tables that an older layout lacks, and nothing is made of
 # Tables that hold why a run published nothing.
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
-MACROS = ("artist_key_of", "explain_track")
+MACROS = ("artist_key_of", "genre_logs", "explain_track", "similar_tracks")
 VIEWS = (
     "tracks",
     "predictions",
     "predictions_latest",
     "prediction_probabilities",
     "genre_daily",
+    "changes_last_night",
+    "low_confidence",
+    "artist_genres",
+    "model_quality",
     "quarantine_reasons",
     "run_history",
 )
@@ -65,10 +69,10 @@ def open_memory(plan: Plan) -> Database:
 
 
 def open_bare(plan: Plan) -> Database:
-    """Open an empty warehouse in memory that nobody looks at: without comments and the macros for people."""
+    """Open an empty warehouse in memory that nobody looks at: without comments, and the views and macros for people."""
     database = Database(None, plan)
     database.execute(";\n".join(map(declaration, _tables())))
-    for view in VIEWS:
+    for view in VIEWS[:3]:
         database.execute(f"CREATE VIEW {view} AS {assets.sql(f'views/{view}')}")
     database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, VERSION])
     return database
@@ -150,11 +154,11 @@ def migrate(database: Database) -> None:
             if of in existing and name not in existing:
                 TAKE[name](database, of)
                 database.execute(f"DROP TABLE {of}")
+        for macro in MACROS:  # of which views are made
+            _create_macro(database, macro)
         for view in VIEWS:
             database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
             _comment_view(database, view)
-        for macro in MACROS:
-            _create_macro(database, macro)
         if existing and "artist_profiles" not in existing:
             _make_profiles(database)
         database.execute("DELETE FROM layout")

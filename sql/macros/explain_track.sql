@@ -2,43 +2,51 @@
 -- parameters: id
 -- reads: predictions_latest, tracks
 -- Its genres by probability, then its features beside the mean of the artist's tracks and the median of those with the
--- same answer. A feature without a value was imputed.
-WITH answer AS (
-    SELECT * FROM predictions_latest WHERE track_id = id
-),
-
-near AS (
+-- same answer. A feature without a value was imputed. A table macro is stored as it was parsed, and DuckDB 1.4.0 reads none with
+-- WITH, 1.5.0 none with UNPIVOT.
+SELECT what, name, probability, value, unit, artist_mean, genre_median
+FROM (
     SELECT
-        tracks.*,
-        tracks.track_id = id AS itself,
-        coalesce(artist_key_of(tracks.artist_name) = artist_key_of((SELECT artist_name FROM answer)), false) AS same_artist,
-        latest.genre = (SELECT genre FROM answer) AS same_answer
-    FROM tracks
-    INNER JOIN predictions_latest AS latest USING (track_id)
-),
-
-features AS (
-    SELECT itself, same_artist, same_answer, name, value
-    FROM near
-    UNPIVOT INCLUDE NULLS (
-        value FOR name IN (
-            popularity, acousticness, danceability, duration_ms, energy, instrumentalness, liveness, loudness, speechiness, tempo,
-            valence
-        )
+        'genre' AS what,
+        key AS name,
+        round(value, 3) AS probability,
+        NULL::DOUBLE AS value,
+        NULL::VARCHAR AS unit,
+        NULL::DOUBLE AS artist_mean,
+        NULL::DOUBLE AS genre_median
+    FROM (
+        SELECT unnest(map_entries(CAST(to_json(probabilities) AS MAP(VARCHAR, DOUBLE))), recursive := true)
+        FROM predictions_latest
+        WHERE track_id = id
     )
-    WHERE itself OR same_artist OR same_answer
+    UNION ALL
+    SELECT
+        'feature' AS what,
+        name,
+        NULL::DOUBLE AS probability,
+        round(max(value) FILTER (WHERE itself), 3) AS value,
+        unit,
+        round(avg(value) FILTER (WHERE same_artist), 3) AS artist_mean,
+        round(median(value) FILTER (WHERE same_answer), 3) AS genre_median
+    FROM (
+        SELECT
+            tracks.track_id = answer.track_id AS itself,
+            coalesce(artist_key_of(tracks.artist_name) = artist_key_of(answer.artist_name), false) AS same_artist,
+            latest.genre = answer.genre AS same_answer,
+            unnest([
+                'popularity', 'acousticness', 'danceability', 'duration', 'energy', 'instrumentalness', 'liveness', 'loudness',
+                'speechiness', 'tempo', 'valence'
+            ]) AS name,
+            unnest(['points', '', '', 's', '', '', '', 'dB', '', 'bpm', '']) AS unit,
+            unnest([
+                popularity::DOUBLE, acousticness, danceability, duration_ms / 1000, energy, instrumentalness, liveness, loudness,
+                speechiness, tempo, valence
+            ]) AS value
+        FROM tracks
+        INNER JOIN predictions_latest AS latest USING (track_id)
+        CROSS JOIN (FROM predictions_latest WHERE track_id = id) AS answer
+        WHERE itself OR same_artist OR same_answer
+    )
+    GROUP BY name, unit
 )
-
-SELECT 'genre' AS what, name, value::DOUBLE AS value, NULL::DOUBLE AS artist_mean, NULL::DOUBLE AS genre_median
-FROM (UNPIVOT (SELECT unnest(probabilities) FROM answer) ON COLUMNS(*) INTO NAME name VALUE value)
-UNION ALL
-SELECT
-    'feature' AS what,
-    name,
-    max(value) FILTER (WHERE itself) AS value,
-    avg(value) FILTER (WHERE same_artist) AS artist_mean,
-    median(value) FILTER (WHERE same_answer) AS genre_median
-FROM features
-WHERE EXISTS (FROM answer)
-GROUP BY name
-ORDER BY what DESC, value DESC
+ORDER BY what DESC, probability DESC, name

@@ -312,9 +312,9 @@ def _refused(night: Night) -> str | None:
 
 # What to say of a check that is not within its limit; the most telling first.
 HEADLINES: dict[str, Callable[[Night], str | None]] = {
-    "quarantined_percent": _refused, "quarantined_rows": _refused, "volume_drop_percent": _volume, "flipped_percent": _flips,
+    "quarantined_percent": _refused, "quarantined_rows": _refused, "volume_drop_percent": _volume, "volume_change_percent": _volume, "flipped_percent": _flips,
     "drift_from_recent_runs": _drifted, "drift_from_training": _drifted, "source_repeated": lambda _: "The source is that of the night before, to the byte.",
-    "volume_change_percent": _volume, "mostly_imputed_percent": _imputed, "imputed_percent": _imputed, "source_age_hours": _age, "largest_genre_percent": _largest,
+    "mostly_imputed_percent": _imputed, "imputed_percent": _imputed, "source_age_hours": _age, "largest_genre_percent": _largest,
     "short_duration": lambda _: "Durations look as if they were in seconds.", "small_popularity": lambda _: "Popularity looks as if it were a share, not points.",
 }  # fmt: skip
 

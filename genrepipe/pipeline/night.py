@@ -15,6 +15,7 @@ from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.steps import header
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from genrepipe.warehouse.connection import Database
@@ -151,12 +152,17 @@ class _Asking:
     def __call__(self, name: str) -> list[Row]:
         text = assets.sql(f"report/{name}")
         description = header(text)["description"]
-        text = text.split("\n", 2)[2]  # without the lines of its header
-        for key, value in self.bound.items():
-            text = text.replace(f"{{{key}}}", f"DATE {literal(value)}" if isinstance(value, date) else literal(value))
+        text = bound(text.split("\n", 2)[2], self.bound)  # without the lines of its header
         self.queries[name] = f"-- {description}\n{text.strip()};"
         self.rows[name] = self.database.dicts(text)
         return self.rows[name]
+
+
+def bound(text: str, values: Mapping[str, Any]) -> str:
+    """Return a query whose placeholders, such as ``{job}``, are values: people can run it as it is shown."""
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", f"DATE {literal(value)}" if isinstance(value, date) else literal(value))
+    return text
 
 
 def seconds_by_stage(line: Row) -> dict[str, float]:

@@ -45,7 +45,8 @@ DERIVED_COLUMNS = (
 LATER = ("lake_files",)  # tables that an older layout lacks, and nothing is made of
 # Tables that hold why a run published nothing.
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
-MACROS = ("artist_key_of", "genre_logs", "explain_track", "similar_tracks")
+SCALAR_MACROS = ("artist_key_of", "genre_logs")  # of which views and table macros are made
+TABLE_MACROS = ("explain_track", "similar_tracks")
 VIEWS = (
     "tracks",
     "predictions",
@@ -154,15 +155,21 @@ def migrate(database: Database) -> None:
             if of in existing and name not in existing:
                 TAKE[name](database, of)
                 database.execute(f"DROP TABLE {of}")
-        for macro in MACROS:  # of which views are made
-            _create_macro(database, macro)
-        for view in VIEWS:
-            database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
-            _comment_view(database, view)
+        _make_views(database)
         if existing and "artist_profiles" not in existing:
             _make_profiles(database)
         database.execute("DELETE FROM layout")
         database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, VERSION])
+
+
+def _make_views(database: Database) -> None:
+    for macro in SCALAR_MACROS:
+        _create_macro(database, macro)
+    for view in VIEWS:
+        database.execute(f"CREATE OR REPLACE VIEW {view} AS {assets.sql(f'views/{view}')}")
+        _comment_view(database, view)
+    for macro in TABLE_MACROS:
+        _create_macro(database, macro)
 
 
 def _make_profiles(database: Database) -> None:

@@ -1,5 +1,5 @@
 -- How good each model was on each run date where labels are known, beside what its card promises of new artists.
--- reads: performance, runs, bundles
+-- reads: performance, bundles
 -- card_accuracy: Accuracy for new artists, as the bundle's card has it.
 -- card_macro_auroc: Macro AUROC for new artists, as the bundle's card has it.
 SELECT

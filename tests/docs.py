@@ -1,17 +1,25 @@
-"""Write what the docs have of the code: the tables of models and of exit codes, and the flow. ``make docs``."""
+"""Write what the docs have of the code: tables, commands, the flow, and the answers of queries. ``make docs``."""
 
 from __future__ import annotations
 
 import errno
 import re
+import shlex
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
+import click
 import yaml
 
+from genrepipe import contracts
+from genrepipe.cli.main import cli
 from genrepipe.core import errors
 from genrepipe.model import bundle as bundles
-from genrepipe.warehouse import failures
+from genrepipe.pipeline import requests
+from genrepipe.warehouse import failures, schema
 from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, registry
-from tests.support import ROOT
+from tests.support import PLAN, ROOT, run
 
 STUDY = {
     "all-features": "0.93 / 58 %", "lda-3d": "0.91 / 50 %", "lda-2d": "0.88 / 42 %", "gradient-boosting": "0.89 / 49 %",
@@ -149,20 +157,139 @@ def steps_table() -> str:
     return "\n".join(lines)
 
 
+def dictionary() -> str:
+    """Return every table and view with its columns, as Markdown, from the contracts and the comments of a new warehouse."""
+    with schema.open_memory(PLAN) as database:
+        relations = database.rows(
+            "SELECT table_name AS name, comment FROM duckdb_tables() WHERE NOT temporary AND NOT internal "
+            "UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE NOT internal ORDER BY name"
+        )
+        columns = database.rows(
+            "SELECT table_name, column_name, data_type, coalesce(comment, '') FROM duckdb_columns() WHERE NOT internal ORDER BY table_name, column_index"
+        )
+        macros = database.rows(
+            "SELECT DISTINCT function_name, array_to_string(parameters, ', '), comment FROM duckdb_functions() "
+            "WHERE function_type = 'table_macro' AND NOT internal AND comment IS NOT NULL ORDER BY ALL"
+        )
+    views = [name for name, _ in relations if name in schema.VIEWS]
+    lines = []
+    for title, names in (("Views", views), ("Tables", [name for name, _ in relations if name not in views])):
+        lines.append(f"## {title}\n")
+        for name, comment in relations:
+            if name in names:
+                lines += [f"### {name}\n", f"{comment}\n", "| column | type | what |", "|---|---|---|"]
+                lines += [
+                    f"| `{c}` | {_short(kind)} | {_cell(what)} |" for table, c, kind, what in columns if table == name
+                ]
+                lines.append("")
+    lines.append("## Table macros\n")
+    lines += [f"- `FROM {name}({parameters})`: {comment}" for name, parameters, comment in macros]
+    return "\n".join(lines)
+
+
+def _short(kind: str) -> str:
+    return "STRUCT of ten FLOAT" if kind.startswith("STRUCT") else kind
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def checks_table() -> str:
+    """Return the checks of both doors with their limits, as Markdown."""
+    lines = ["| check | limit | severity | what it measures |", "|---|---|---|---|"]
+    for contract in ("source_tracks", "predictions"):
+        for name, rule in contracts.load(contract).table.checks.items():
+            unit = "%" if rule.unit == "percent" else rule.unit
+            lines.append(f"| `{name}` | {rule.limit:g} {unit} | {rule.severity} | {_cell(rule.description)} |")
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    """Return every command with its help, as Markdown."""
+    lines = []
+
+    def describe(command: click.Command, path: str, parent: click.Context | None) -> None:
+        context = click.Context(
+            command, info_name=path.rsplit(" ", 1)[-1], parent=parent, max_content_width=100, terminal_width=100
+        )
+        if path != "genrepipe":
+            lines.extend([f"## {path}\n", "```", command.get_help(context).strip(), "```", ""])
+        if isinstance(command, click.Group):
+            for name in sorted(command.commands):
+                describe(command.commands[name], f"{path} {name}", context)
+
+    describe(cli, "genrepipe", None)
+    return "\n".join(lines)
+
+
+def keys() -> str:
+    """Return every key of a scoring job as Markdown."""
+    lines = ["| key | default | what |", "|---|---|---|"]
+    for name, field in requests.ScoreRequest.model_fields.items():
+        if name != "job":
+            default = (
+                ""
+                if field.is_required() or field.default in (None, ()) or field.default_factory
+                else f"`{field.default}`"
+            )
+            lines.append(f"| `{name}` | {default} | {_cell(field.description or '')} |")
+    return "\n".join(lines)
+
+
+QUESTION = re.compile(r"```sql\n(?P<sql>.*?)\n```\n(?:\n```text\n(?P<answer>.*?)\n```\n)?", re.DOTALL)
+
+
+def nights(folder: Path) -> Path:
+    """Make the warehouse of which docs/query.md asks, by the commands that it names, and return it."""
+    text = (ROOT / "docs/query.md").read_text(encoding="utf-8").split("## Twelve questions")[1]
+    for line in re.findall(r"^\$ genrepipe (.*)$", text, re.MULTILINE):
+        done = run(*shlex.split(line), cwd=folder)
+        assert done.code == 0, done.err
+    return folder / "nights.duckdb"
+
+
+def answered(text: str, warehouse: Path) -> str:
+    """Return a page with the answer below each of its queries, as the command prints it."""
+
+    def answer(found: re.Match[str]) -> str:
+        done = run("query", found["sql"], "--warehouse", warehouse)
+        assert done.code == 0, (found["sql"], done.err)
+        printed = "\n".join(line.rstrip() for line in done.out.strip("\n").splitlines())
+        return f"```sql\n{found['sql']}\n```\n\n```text\n{printed}\n```\n"
+
+    return QUESTION.sub(answer, text)
+
+
+def between(text: str, name: str, written: str) -> str:
+    """Return a text with what stands between the marks of a name written anew."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    head, rest = text.split(begin, 1)
+    return f"{head}{begin}\n\n{written.strip()}\n\n{end}{rest.split(end, 1)[1]}"
+
+
+# Each generated piece: the file, the name of its marks, and what writes it.
+PIECES: tuple[tuple[str, str, Callable[[], str]], ...] = (
+    ("docs/train.md", "models", table),
+    ("docs/train.md", "missing features", missing_table),
+    ("docs/train.md", "tempo imputers", imputer_table),
+    ("docs/run.md", "exit codes", runbook),
+    ("docs/tables.md", "tables", dictionary),
+    ("docs/commands.md", "commands", commands),
+    ("docs/commands.md", "keys", keys),
+    ("docs/reference.md", "exit codes", runbook),
+    ("docs/reference.md", "checks", checks_table),
+    ("docs/architecture.md", "flow", lambda: f"```mermaid\n{flow()}\n```"),
+    ("docs/architecture.md", "steps", steps_table),
+    ("docs/architecture.md", "exceptions", failures_table),
+    ("docs/architecture.md", "errnos", errno_table),
+)
+
+
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    text = path.read_text(encoding="utf-8")
-    tables = (
-        (r"\| bundle \| split \|", table()), (r"\| code \| meaning \|", runbook()),
-        (r"\| missing \|", missing_table()), (r"\| imputer \|", imputer_table()),
-    )  # fmt: skip
-    for head, written in tables:
-        text = re.sub(head + r".*?\n(?!\|)", lambda _, new=written: new + "\n", text, flags=re.DOTALL)  # type: ignore[misc]
-    path.write_text(text, encoding="utf-8")
-    path = ROOT / "docs/architecture.md"
-    text = path.read_text(encoding="utf-8")
-    text = re.sub(r"```mermaid\n.*?```", lambda _: f"```mermaid\n{flow()}\n```", text, flags=re.DOTALL)
-    for head, written in ((r"\| DuckDB's exception", failures_table()), (r"\| errno \|", errno_table())):
-        text = re.sub(head + r".*?\n(?!\|)", lambda _, new=written: new + "\n", text, flags=re.DOTALL)  # type: ignore[misc]
-    text = re.sub(r"\| step \| reads.*?\n(?!\|)", lambda _: f"{steps_table()}\n", text, flags=re.DOTALL)
-    path.write_text(text, encoding="utf-8")
+    for name, piece, write in PIECES:
+        path = ROOT / name
+        path.write_text(between(path.read_text(encoding="utf-8"), piece, write()), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as scratch:
+        path = ROOT / "docs/query.md"
+        path.write_text(answered(path.read_text(encoding="utf-8"), nights(Path(scratch))), encoding="utf-8")

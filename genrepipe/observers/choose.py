@@ -40,7 +40,7 @@ def following(request: ScoreRequest) -> Iterator[Reporter]:
     with watching() as log:
         yield Reporters(
             log,
-            Metrics(request.metrics_file, log),
+            Metrics(request.metrics_file, request.pushgateway, request.otlp, log),
             Lineage(request.lineage_file, log),
             MorningReport(request.report, log),
             HeartbeatSwitch(request.ping_start, request.ping_success, request.ping_failure, log),

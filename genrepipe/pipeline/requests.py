@@ -172,6 +172,10 @@ class ScoreRequest(Request):
         description="Write the run's page when it ends: to a file NIGHT.html, or to a folder, which gets a page a night and a front page.",
     )
     metrics_file: Path | None = Field(None, description="Write a Prometheus textfile.")
+    pushgateway: Text | None = Field(
+        None, description="Push the metrics to a Prometheus Pushgateway, http://host:9091."
+    )
+    otlp: Text | None = Field(None, description="Send the metrics by OTLP over HTTP to a collector, http://host:4318.")
     lineage_file: Path | None = Field(None, description="Append OpenLineage events to this file.")
     result_file: Path | None = Field(None, description="Write the JSON result there, whatever the end.")
     ping_start: str | None = Field(None, description="Request this address when a run starts.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from genrepipe.core import resources, signals
+from genrepipe.core import addresses, resources, signals
 from genrepipe.core.errors import UsageError
 from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.core.profile import Profile
-from genrepipe.ingest import sources, stores
+from genrepipe.ingest import sources
 from genrepipe.pipeline import needs
 from genrepipe.pipeline.scoring_run import ScoringRun, load_models, reported
 from genrepipe.quality import checks
@@ -52,7 +52,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     reporter.note("bundle verified", model=manifest.name, version=manifest.version)
 
     arguments = [argument.replace("{run_date}", run.run_date.isoformat()) for argument in request.source]
-    if any(map(stores.is_address, arguments)):
+    if any(map(addresses.is_address, arguments)):
         stages.start("fetching")
     with sources.open_source(arguments, encoding=request.encoding, recipe=recipe, reporter=reporter) as source:
         text = needs.text_of(source)

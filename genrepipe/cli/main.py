@@ -9,7 +9,7 @@ from genrepipe.cli.options import Group
 from genrepipe.cli.recipes import recipe
 from genrepipe.cli.score import config, run, sample, score, validate
 from genrepipe.cli.train import audit, explore, train
-from genrepipe.cli.warehouse import labels, missing, quarantine, query, retract, rollback, vacuum, verify
+from genrepipe.cli.warehouse import labels, missing, publish, quarantine, query, retract, rollback, vacuum, verify
 from genrepipe.core.version import VERSION
 
 
@@ -27,6 +27,6 @@ def cli() -> None:
 
 
 for command in (
-    score, validate, recipe, train, audit, explore, sample, models, query, run, config, missing, rollback, retract, vacuum, quarantine, labels, verify,
+    score, validate, recipe, train, audit, explore, sample, models, query, run, config, missing, publish, rollback, retract, vacuum, quarantine, labels, verify,
 ):  # fmt: skip
     cli.add_command(command)

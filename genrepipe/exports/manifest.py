@@ -66,8 +66,8 @@ def load(where: str, content: bytes) -> Manifest:
     """
     try:
         value = json.loads(content)
-        if not KEYS <= value.keys():
-            raise ValueError  # noqa: TRY301  as whatever else is wrong with it
+        if not value.keys() >= KEYS:
+            raise ValueError
         if int(value["layout"]) > LAYOUT:
             raise ConfigurationError(
                 f"{where} was written by genrepipe {value['genrepipe_version']}, which is newer",

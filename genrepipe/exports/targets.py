@@ -87,6 +87,7 @@ def open_target(to: str) -> Target:
 
 class _Closing:
     def close(self) -> None:
+        """Give the place up, with what was being written."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -121,9 +122,7 @@ class Folder(_Closing):
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> StorageError:
-        return StorageError(
-            f"{self.path} cannot be written: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK)
-        )
+        return StorageError(f"{self.path} cannot be written: {error.strerror}", REMEDIES.get(error.errno or 0, CHECK))
 
     def _clear(self) -> None:
         """Remove what a killed command left."""
@@ -133,11 +132,13 @@ class Folder(_Closing):
             shutil.rmtree(self.staging)
 
     def close(self) -> None:
+        """Give the place up, with what was being written."""
         with suppress(OSError):
             self._clear()
         os.close(self._lock)
 
     def read(self, name: str) -> bytes | None:
+        """Return a small file, or None where there is none."""
         try:
             return (self.path / name).read_bytes()
         except FileNotFoundError:
@@ -148,6 +149,7 @@ class Folder(_Closing):
             ) from error
 
     def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
         aside = self.staging / "small"
         try:
             aside.write_bytes(content)
@@ -156,6 +158,7 @@ class Folder(_Closing):
         self.put(name, aside)
 
     def put(self, name: str, file: Path) -> tuple[int, str | None]:
+        """Replace a file by one of ``staging``."""
         place = self.path / name
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -168,6 +171,7 @@ class Folder(_Closing):
         return size, None
 
     def remove(self, name: str) -> None:
+        """Remove a file."""
         place = self.path / name
         try:
             place.unlink(missing_ok=True)
@@ -179,6 +183,7 @@ class Folder(_Closing):
             place.parent.rmdir()
 
     def files(self, folder: str) -> dict[str, tuple[int, str | None]]:
+        """Return size and stamp of every file under a folder."""
         found: dict[str, tuple[int, str | None]] = {}
         try:
             for path in sorted((self.path / folder).rglob("*")):
@@ -216,9 +221,11 @@ class Prefix(_Closing):
         self.staging = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="genrepipe.exports.")))
 
     def close(self) -> None:
+        """Give the place up, with what was being written."""
         self._stack.close()
 
     def read(self, name: str) -> bytes | None:
+        """Return a small file, or None where there is none."""
         import obstore  # noqa: PLC0415  of an extra
 
         def get() -> bytes | None:
@@ -233,6 +240,7 @@ class Prefix(_Closing):
         return self._translated(name, get)
 
     def write(self, name: str, content: bytes) -> None:
+        """Write a small file."""
         import obstore  # noqa: PLC0415  of an extra
 
         mode: Any = "overwrite"
@@ -248,6 +256,7 @@ class Prefix(_Closing):
             self._manifest = dict(written)
 
     def put(self, name: str, file: Path) -> tuple[int, str | None]:
+        """Replace a file by one of ``staging``."""
         import obstore  # noqa: PLC0415  of an extra
 
         size = file.stat().st_size
@@ -256,6 +265,7 @@ class Prefix(_Closing):
         return size, written["e_tag"]
 
     def remove(self, name: str) -> None:
+        """Remove a file."""
         import obstore  # noqa: PLC0415  of an extra
 
         def delete() -> None:
@@ -265,6 +275,7 @@ class Prefix(_Closing):
         self._translated(name, delete)
 
     def files(self, folder: str) -> dict[str, tuple[int, str | None]]:
+        """Return size and stamp of every file under a folder."""
         import obstore  # noqa: PLC0415  of an extra
 
         def listed() -> dict[str, tuple[int, str | None]]:

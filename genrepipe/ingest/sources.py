@@ -197,9 +197,13 @@ def _distinct(paths: Iterable[Path]) -> list[Path]:
 
 def _objects_of(address: str, downloads: stores.Downloads | None, not_read: list[str]) -> list[Part]:
     if DATABASE.search(address):
-        raise UsageError(f"{addresses.redacted(address)}: a database is not read from a store", "Copy it to a file first")
+        raise UsageError(
+            f"{addresses.redacted(address)}: a database is not read from a store", "Copy it to a file first"
+        )
     if downloads is None:
-        raise UsageError(f"{addresses.redacted(address)}: addresses are not read here", "Copy the object to a file first")
+        raise UsageError(
+            f"{addresses.redacted(address)}: addresses are not read here", "Copy the object to a file first"
+        )
 
     def is_part(name: str) -> bool:
         *places, last = name.split("/")

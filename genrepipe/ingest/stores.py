@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 from contextlib import suppress
@@ -37,6 +36,8 @@ T = TypeVar("T")
 
 PREFIX = "genrepipe.ingest.stores."
 CHUNK = 8 << 20
+
+
 @dataclass(frozen=True)
 class Object:
     """One object: its address as users write it, its store and its path there."""
@@ -245,5 +246,7 @@ def _translated(address: str, call: Callable[[], T]) -> T:
         if "NoSuchBucket" in str(error) or "404 Not Found" in str(error):
             raise SourceMissing(f"{address}: there is no such store", "Check the address") from error
         if "invalid path" in str(error):
-            raise UsageError(f"{address}: {addresses.line(error)}", "Rename that object, or name a folder beside it") from error
+            raise UsageError(
+                f"{address}: {addresses.line(error)}", "Rename that object, or name a folder beside it"
+            ) from error
         raise StorageError(f"{address} cannot be read: {addresses.line(error)}", addresses.CHECK_STORE) from error

@@ -167,6 +167,13 @@ class ScoreRequest(Request):
         False,
         description="Show what each step costs and keep it in the ledger; steps run one after the other, so the run takes longer.",
     )
+    publish: Text | None = Field(
+        None,
+        description="After the run, publish its tables by run date to this folder or address (s3://bucket/prefix), or a copy of the warehouse to this file.",
+    )
+    publish_format: Literal["parquet", "delta", "iceberg", "duckdb"] | None = Field(
+        None, description="As what: parquet, delta, iceberg, or duckdb, a copy; without it, as before, or parquet."
+    )
     metrics_file: Path | None = Field(None, description="Write a Prometheus textfile.")
     lineage_file: Path | None = Field(None, description="Append OpenLineage events to this file.")
     result_file: Path | None = Field(None, description="Write the JSON result there, whatever the end.")

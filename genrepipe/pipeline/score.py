@@ -10,7 +10,7 @@ from genrepipe.core.errors import UsageError
 from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.core.profile import Profile
 from genrepipe.ingest import sources
-from genrepipe.pipeline import needs
+from genrepipe.pipeline import needs, publish
 from genrepipe.pipeline.scoring_run import ScoringRun, load_models, reported
 from genrepipe.quality import checks
 from genrepipe.warehouse import ledger
@@ -36,6 +36,8 @@ def score(request: ScoreRequest, reporter: Reporter = SILENT) -> ScoreResult:
     with signals.deferred(), reported(request, run_id, reporter):
         run = Run(request.name, ledger.parse_date(request.run_date), run_id=run_id, delivery=request.delivery)
         result = _score(request, run, reporter)
+        if request.publish and not request.dry_run:
+            result = publish.after_score(request, result, reporter)
     reporter.run_succeeded(result)
     return result
 

@@ -316,5 +316,5 @@ class ScoringRun:
             duplicates=self.counts.duplicates, empty=self.counts.empty, filtered=self.counts.filtered, withdrawn=self.withdrawn, imputed=self.imputed, flips=self.flips,
             warnings=[result.name for result in self.checks if result.status == "warning"],
             seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.finish(),
-            profile=self.profile.costs(),
+            profile=self.profile.costs(), publish=None,
         )  # fmt: skip

@@ -5,6 +5,7 @@ What a commit replaces stays in the table's history, as in any such table, until
 
 from __future__ import annotations
 
+import re
 import uuid
 import warnings
 from contextlib import contextmanager
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 ROWS = 65_536  # of a batch
 CATALOGUE = "catalog.db"  # of Iceberg tables, beside them
 NAMESPACE = "genrepipe"
+# As the others of the stores, see ``addresses.CLIENT``.
+STORE = {
+    "allow_http": "true",
+    "connect_timeout": "5s",
+    "read_timeout": "20s",
+    "max_retries": "4",
+    "retry_timeout": "20s",
+}
 
 
 @contextmanager
@@ -41,8 +50,14 @@ def _writing(name: str) -> Iterator[None]:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise of_limit(error) or StorageError(
-            f"{name} cannot be written: {addresses.line(error)}", "Check its permissions, the disk or the store"
+            f"{name} cannot be written: {_line(error)}", "Check its permissions, the disk or the store"
         ) from error
+
+
+def _line(error: BaseException) -> str:
+    """Return the lines of an error, which lead from the outside to the cause, as one."""
+    lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in str(error).splitlines()]
+    return addresses.line(Exception(": ".join(filter(None, lines)) or type(error).__name__))
 
 
 def _needs(module: str, what: str) -> None:
@@ -54,6 +69,21 @@ def _needs(module: str, what: str) -> None:
         ) from error
 
 
+def _nullable(schema: Any) -> Any:
+    """Return a schema in which every value may be missing: DuckDB says of a column that none is, where none is in this file."""
+    import pyarrow as pa  # noqa: PLC0415  of an extra
+
+    def of(field: Any) -> Any:
+        kind = field.type
+        if pa.types.is_struct(kind):
+            kind = pa.struct([of(each) for each in kind])
+        elif pa.types.is_list(kind):
+            kind = pa.list_(of(kind.value_field))
+        return pa.field(field.name, kind)
+
+    return pa.schema([of(field) for field in schema])
+
+
 class Delta:
     """A Delta table for each table."""
 
@@ -63,8 +93,7 @@ class Delta:
         for module in ("deltalake", "pyarrow"):
             _needs(module, "Delta")
         self._target = target
-        # An endpoint without TLS is one that the user named so.
-        self._options = {"allow_http": "true"} if addresses.is_address(target.address) else None
+        self._options = STORE if addresses.is_address(target.address) else None
 
     def _table(self, table: str) -> Any:
         """Return the table, or None where there is none."""
@@ -91,7 +120,7 @@ class Delta:
                 day = action[f"partition.{DATE}"]
                 key = name, day if isinstance(day, date) else date.fromisoformat(day)
                 there[key] = there.get(key, 0) + (action["num_records"] or 0)
-        return {key for key, entry in known.entries.items() if there.get(key) != entry.rows}
+        return {key for key, entry in known.entries.items() if there.get(key, 0) != entry.rows}
 
     def replace(self, table: str, day: date, file: Path, version: str, rows: int) -> Entry:
         """Overwrite the partition of a run date."""
@@ -101,7 +130,9 @@ class Delta:
         def write() -> None:
             uri = f"{self._target.address}/{table}"
             with parquet.ParquetFile(file) as opened:
-                reader = RecordBatchReader.from_batches(opened.schema_arrow, opened.iter_batches(ROWS))
+                schema = _nullable(opened.schema_arrow)
+                batches = (batch.cast(schema) for batch in opened.iter_batches(ROWS))
+                reader = RecordBatchReader.from_batches(schema, batches)
                 overwrite: dict[str, Any] = {"mode": "append"}
                 if self._exists(uri):
                     overwrite = {"mode": "overwrite", "predicate": f"{DATE} = '{day}'", "schema_mode": "merge"}
@@ -164,23 +195,27 @@ class Iceberg:
                 partitions = table.inspect.partitions().to_pylist() if table and table.current_snapshot() else []
             for partition in partitions:
                 there[name, partition["partition"][DATE]] = partition["record_count"]
-        return {key for key, entry in known.entries.items() if there.get(key) != entry.rows}
+        return {key for key, entry in known.entries.items() if there.get(key, 0) != entry.rows}
 
     def replace(self, table: str, day: date, file: Path, version: str, rows: int) -> Entry:
         """Add the file to the table, and delete what it had of the run date, in one commit."""
         from pyarrow import parquet  # noqa: PLC0415  of an extra
         from pyiceberg.expressions import EqualTo  # noqa: PLC0415
 
-        schema = parquet.read_schema(file)
-        name = f"{table}/data/{DATE}={day}/{uuid.uuid4()}.parquet"
-        size, _ = self._target.put(name, file)
+        schema = _nullable(parquet.read_schema(file))
         with _writing(f"{self._target.name}/{table}"):
             found = self._table(table) or self._create(table, schema)
             with found.update_schema() as update:
                 update.union_by_name(schema)
-            with found.transaction() as commit:
-                commit.delete(EqualTo(term=DATE, value=day))
-                commit.add_files([f"file://{self._target.address}/{name}"], check_duplicate_files=False)
+        if not rows:
+            self.remove(table, day)
+            file.unlink()
+            return Entry(version, rows, 0)
+        name = f"{table}/data/{DATE}={day}/{uuid.uuid4()}.parquet"
+        size, _ = self._target.put(name, file)
+        with _writing(f"{self._target.name}/{table}"), found.transaction() as commit:
+            commit.delete(EqualTo(term=DATE, value=day))
+            commit.add_files([f"file://{self._target.address}/{name}"], check_duplicate_files=False)
         return Entry(version, rows, size)
 
     def _create(self, table: str, schema: Any) -> Any:

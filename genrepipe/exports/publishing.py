@@ -54,6 +54,8 @@ class Publishing:
         """
         self._database, self._generation, self._target = database, generation, target
         self._job, self._reporter = job, reporter
+        if form:
+            open_format(form, target)  # what it lacks is said before a store is asked
         content = target.read(manifest.NAME)
         if content is None:
             self._refuse_foreign()

@@ -51,7 +51,7 @@ class Generation:
     newest
         The newest run date that was published and is not in the future.
     standing
-        By table and run date; one without rows is not there.
+        By table and run date.
     """
 
     origin: str
@@ -84,12 +84,14 @@ def of_generation(database: Database, job: str | None = None) -> Generation:
     if origin is None:
         raise WarehouseUnusable(f"No run was published in {database.shown_as}", "Run genrepipe score first")
     content = {"runs": _runs(database, job), "predictions": _predictions(database, job)}
-    content |= {table: _of_runs(database, table, job) for table in ("checks", "flips")}
+    content["predictions"] = {day: found for day, found in content["predictions"].items() if found[0]}
+    # A date with predictions has a file of flips too, perhaps without a row: who reads the table finds it.
+    nothing: dict[date, tuple[int, Any]] = dict.fromkeys(content["predictions"], (0, []))
+    content |= {"checks": _of_runs(database, "checks", job), "flips": nothing | _of_runs(database, "flips", job)}
     standing = {
         (table, day): Standing(_version(table, facts), rows)
         for table, days in content.items()
         for day, (rows, facts) in days.items()
-        if rows
     }
     days = [day for day in ledger.run_dates(database, job) if day <= ledger.latest_date()]
     newest_run = database.value("SELECT max(run_id) FROM runs")

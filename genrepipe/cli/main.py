@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from genrepipe.cli.contracts import contracts
 from genrepipe.cli.models import models
 from genrepipe.cli.options import Group
 from genrepipe.cli.recipes import recipe
@@ -27,6 +28,6 @@ def cli() -> None:
 
 
 for command in (
-    score, validate, recipe, train, audit, explore, sample, models, query, run, config, missing, publish, rollback, retract, vacuum, quarantine, labels, verify,
+    score, validate, recipe, train, audit, explore, sample, models, query, run, config, missing, publish, rollback, retract, vacuum, quarantine, labels, verify, contracts,
 ):  # fmt: skip
     cli.add_command(command)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genrepipe.pipeline.results import (
         BackfillResult,
         CompareResult,
+        ContractDiff,
         ExportResult,
         LabelsResult,
         MissingResult,
@@ -110,6 +111,23 @@ def publish_text(result: PublishResult) -> str:
     lines.append(
         f"  took       {result.seconds:.2f} s, {sum(each.bytes for each in result.written) / 1e6:,.1f} MB written"
     )
+    return "\n".join(lines)
+
+
+def contracts_text(found: dict[str, Any]) -> str:
+    """List contracts with their versions and tables."""
+    rows = [(each["contract"], each["version"], ", ".join(each["tables"])) for each in found["contracts"]]
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    return "\n".join(f"{name:<{widths[0]}}  {version:<{widths[1]}}  {tables}" for name, version, tables in rows)
+
+
+def contract_diff_text(result: ContractDiff) -> str:
+    """Name each change by its document, the breaking ones first."""
+    lines = []
+    for name, (before, after) in result.versions.items():
+        changes = [change for change in result.changes if change.contract == name]
+        lines.append(f"{printable(name)}  {before or 'none'} to {after or 'none'}{'' if changes else ', the same'}")
+        lines += [printable(f"  {each.kind:<9} {each.where}: {each.what}") for each in changes]
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from genrepipe import contracts
 from genrepipe.core import assets, yamltext
+from genrepipe.core.quoting import identifier
 from genrepipe.exports.tables import TABLES
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def document(form: str) -> str:
             "purpose": "What genrepipe publish wrote here: predictions, flips, checks and runs by run date.",
             "usage": "Read the tables as a whole, or by run_date; _manifest.json says which run dates are here.",
         },
-        "schema": [{**found[name], "physicalType": "table"} for name in reversed(TABLES)],
+        "schema": [_published(found[name]) for name in reversed(TABLES)],
     }
     if form in PATHS:
         value["servers"] = [
@@ -47,6 +48,30 @@ def document(form: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in sorted(contracts.versions().items()))
     head = f"# Made by genrepipe publish of the contracts {versions}.\n"
     return head + yaml.dump(value, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _published(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a table as it is in files: without the checks of the inside of a run, and with types as Parquet names them."""
+    outside = [rule for rule in table.get("quality", ()) if rule.get("type") != "custom"]
+    columns = [_in_files(column) for column in table["properties"]]
+    kept = {key: value for key, value in table.items() if key != "quality"}
+    return {**kept, "physicalType": "table", "properties": columns, **({"quality": outside} if outside else {})}
+
+
+def _in_files(column: dict[str, Any]) -> dict[str, Any]:
+    if column["logicalType"] == "array":
+        element = str(column["physicalType"]).partition("[")[0]
+        return {**column, "physicalType": "LIST", "items": {**column["items"], "physicalType": element}}
+    if column["logicalType"] == "object":
+        # Tools that make SQL of the names of fields do not quote them.
+        fields = [
+            each
+            if each["name"].isidentifier()
+            else {**each, "name": identifier(each["name"]), "physicalName": each["name"]}
+            for each in column["properties"]
+        ]
+        return {**column, "properties": fields}
+    return column
 
 
 class _Plain(yaml.SafeDumper):

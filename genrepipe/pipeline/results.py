@@ -15,6 +15,37 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ContractSummary(Result):
+    """A contract that ships."""
+
+    contract: str
+    version: str
+    tables: list[str]
+    purpose: str
+
+
+@dataclass(frozen=True)
+class ContractChange(Result):
+    """One difference between two versions of a contract."""
+
+    contract: str
+    kind: str  # breaking, addition or other
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class ContractDiff(Result):
+    """What changed between two contracts, or two folders of them."""
+
+    status: str  # same, compatible or breaking
+    old: str
+    new: str
+    versions: dict[str, list[str | None]]  # of each document, before and after; None where it is not there
+    changes: list[ContractChange]
+
+
+@dataclass(frozen=True)
 class PublishedTable(Result):
     """One table and run date that was written."""
 

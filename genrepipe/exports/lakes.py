@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from genrepipe.exports.manifest import Manifest
     from genrepipe.exports.targets import Target
 
-ROWS = 65_536  # of a batch
+ROWS = 65_536  # of a batch, and of a row group
+FILE_SIZE = 32 << 20  # bytes of a file of a Delta table, which the library holds until it is whole
 CATALOGUE = "catalog.db"  # of Iceberg tables, beside them
 NAMESPACE = "genrepipe"
 # As the others of the stores, see ``addresses.CLIENT``.
@@ -124,7 +125,7 @@ class Delta:
 
     def replace(self, table: str, day: date, file: Path, version: str, rows: int) -> Entry:
         """Overwrite the partition of a run date."""
-        from deltalake import write_deltalake  # noqa: PLC0415  of an extra
+        from deltalake import WriterProperties, write_deltalake  # noqa: PLC0415  of an extra
         from pyarrow import RecordBatchReader, parquet  # noqa: PLC0415
 
         def write() -> None:
@@ -136,7 +137,11 @@ class Delta:
                 overwrite: dict[str, Any] = {"mode": "append"}
                 if self._exists(uri):
                     overwrite = {"mode": "overwrite", "predicate": f"{DATE} = '{day}'", "schema_mode": "merge"}
-                write_deltalake(uri, reader, partition_by=[DATE], storage_options=self._options, **overwrite)
+                properties = WriterProperties(compression="ZSTD", max_row_group_size=ROWS)  # the library holds a group
+                write_deltalake(
+                    uri, reader, partition_by=[DATE], storage_options=self._options, writer_properties=properties,
+                    target_file_size=FILE_SIZE, **overwrite,
+                )  # fmt: skip
 
         with _writing(f"{self._target.name}/{table}"):
             signals.call_interruptibly(write)

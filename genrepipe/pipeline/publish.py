@@ -62,6 +62,7 @@ def publish(
     if wanted and wanted[0] > wanted[1]:
         raise UsageError(f"--from-date {wanted[0]} is after --to-date {wanted[1]}", "Exchange them")
     day = date_of(run_date) if run_date else None
+    _refuse_unusable(to)
     started = time.perf_counter()
     with signals.deferred():
         if form == COPY:
@@ -69,6 +70,15 @@ def publish(
                 raise UsageError("A copy is of the whole warehouse", "Leave out --run-date, --missing and --job")
             return _copy(warehouse, to, started)
         return _publish(warehouse, to, form, day, wanted, job, reporter, started, missing=missing)
+
+
+def _refuse_unusable(to: str) -> None:
+    try:
+        usable = bool(to.strip()) and b"\0" not in to.encode()
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        raise UsageError(f"{to!r} is no name of a target", "Name a folder, or an address such as s3://bucket/prefix")
 
 
 def date_of(text: str) -> date:
@@ -138,6 +148,7 @@ def after_score(request: ScoreRequest, scored: ScoreResult, reporter: Reporter) 
     reporter.stage_started("publish")
     started, to = time.perf_counter(), request.publish
     try:
+        _refuse_unusable(to)
         if request.publish_format == COPY:
             return replace(scored, publish=_copy(request.warehouse, to, started))
         published = _publish(

@@ -5,7 +5,9 @@ What a commit replaces stays in the table's history, as in any such table, until
 
 from __future__ import annotations
 
+import json
 import re
+import time
 import uuid
 import warnings
 from contextlib import contextmanager
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from genrepipe.exports.manifest import Manifest
     from genrepipe.exports.targets import Target
 
-ROWS = 65_536  # of a batch, and of a row group
-FILE_SIZE = 32 << 20  # bytes of a file of a Delta table, which the library holds until it is whole
 CATALOGUE = "catalog.db"  # of Iceberg tables, beside them
 NAMESPACE = "genrepipe"
 # As the others of the stores, see ``addresses.CLIENT``.
@@ -88,7 +88,7 @@ def _nullable(schema: Any) -> Any:
 class Delta:
     """A Delta table for each table."""
 
-    with_date = True
+    with_date = False
 
     def __init__(self, target: Target) -> None:
         for module in ("deltalake", "pyarrow"):
@@ -124,30 +124,43 @@ class Delta:
         return {key for key, entry in known.entries.items() if there.get(key, 0) != entry.rows}
 
     def replace(self, table: str, day: date, file: Path, version: str, rows: int) -> Entry:
-        """Overwrite the partition of a run date."""
-        from deltalake import WriterProperties, write_deltalake  # noqa: PLC0415  of an extra
-        from pyarrow import RecordBatchReader, parquet  # noqa: PLC0415
+        """Make the file that of the partition, in one commit; the library's own writer holds a date in memory."""
+        from deltalake.transaction import AddAction  # noqa: PLC0415  of an extra
+        from pyarrow import parquet  # noqa: PLC0415
 
-        def write() -> None:
-            uri = f"{self._target.address}/{table}"
-            with parquet.ParquetFile(file) as opened:
-                schema = _nullable(opened.schema_arrow)
-                batches = (batch.cast(schema) for batch in opened.iter_batches(ROWS))
-                reader = RecordBatchReader.from_batches(schema, batches)
-                overwrite: dict[str, Any] = {"mode": "append"}
-                if self._exists(uri):
-                    overwrite = {"mode": "overwrite", "predicate": f"{DATE} = '{day}'", "schema_mode": "merge"}
-                properties = WriterProperties(compression="ZSTD", max_row_group_size=ROWS)  # the library holds a group
-                write_deltalake(
-                    uri, reader, partition_by=[DATE], storage_options=self._options, writer_properties=properties,
-                    target_file_size=FILE_SIZE, **overwrite,
-                )  # fmt: skip
-
+        schema = _nullable(parquet.read_schema(file))
         with _writing(f"{self._target.name}/{table}"):
-            signals.call_interruptibly(write)
-        size = file.stat().st_size
-        file.unlink()
+            found = self._made(table, schema)
+        if not rows:
+            self.remove(table, day)
+            file.unlink()
+            return Entry(version, rows, 0)
+        name = f"{DATE}={day}/{uuid.uuid4()}.parquet"
+        size, _ = self._target.put(f"{table}/{name}", file)
+        stats = json.dumps({"numRecords": rows})
+        added = AddAction(name, size, {DATE: str(day)}, int(time.time() * 1000), data_change=True, stats=stats)
+        with _writing(f"{self._target.name}/{table}"):
+            signals.call_interruptibly(
+                lambda: found.create_write_transaction(
+                    [added], "overwrite", found.schema(), [DATE], partition_filters=[(DATE, "=", str(day))]
+                )
+            )
         return Entry(version, rows, size)
+
+    def _made(self, table: str, schema: Any) -> Any:
+        """Return the table, made where there is none, with the columns that it lacks."""
+        import pyarrow as pa  # noqa: PLC0415  of an extra
+        from deltalake import DeltaTable, Schema  # noqa: PLC0415
+
+        wanted = Schema.from_arrow(schema.append(pa.field(DATE, pa.date32())))
+        found = self._table(table)
+        if found is None:
+            uri = f"{self._target.address}/{table}"
+            return DeltaTable.create(uri, wanted, partition_by=[DATE], storage_options=self._options)
+        known = {field.name for field in found.schema().fields}
+        if added := [field for field in wanted.fields if field.name not in known]:
+            found.alter.add_columns(added)
+        return found
 
     def remove(self, table: str, day: date) -> None:
         """Delete the partition of a run date."""

@@ -401,13 +401,15 @@ def test_a_delta_table_in_a_bucket(history: dict[str, Path], tmp_path: Path, sto
     pytest.importorskip("deltalake", reason="lake tables need the extra: pip install 'genrepipe[lake]'")
     for name in ("a night with flips, by another model", "an earlier date is scored again"):
         words = ("publish", "--to", "s3://music/out", "--format", "delta", "--missing", "--output", "json")
-        done = genrepipe(*words, "--warehouse", history[name], **store.environment)
-        assert (done.code, done.json["status"]) == (0, "published"), done.err
+        written = genrepipe(*words, "--warehouse", history[name], **store.environment)
+        assert (written.code, written.json["status"]) == (0, "published"), written.err
     read = (
         "import sys; from deltalake import DeltaTable; from pyarrow import parquet\n"
         f"parquet.write_table(DeltaTable('s3://music/out/predictions', storage_options={{'allow_http': 'true'}}).to_pyarrow_table(), {str(tmp_path / 'o')!r})"
     )
-    subprocess.run([sys.executable, "-c", read], check=True, env=os.environ | store.environment)
+    environment = os.environ | store.environment
+    done = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
     assert_same(pl.read_parquet(tmp_path / "o"), history["an earlier date is scored again"], "predictions")
 
 

@@ -12,15 +12,13 @@ import venv
 import zipfile
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from genrepipe.core import errors
 from genrepipe.model import bundle as bundles
 from tests import docs
-from tests.support import (
-    ROOT,
-    run,
-)
+from tests.support import DAY, NEXT, ROOT, run, score, tracks, write_csv
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -127,6 +125,32 @@ def test_datacontract_lints_every_contract(tmp_path: Path) -> None:
         ).returncode
         != 0
     )
+
+
+@pytest.mark.slow
+def test_datacontract_tests_a_warehouse_what_was_published_and_a_source(tmp_path: Path, sample: Path) -> None:
+    """By the servers that the documents name, in the folder where they say that the data is."""
+    venv.create(tmp_path / "venv", with_pip=True)
+    subprocess.run([tmp_path / "venv/bin/pip", "install", "--quiet", "datacontract-cli[duckdb]"], check=True)
+
+    def tested(document: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+        command = [tmp_path / "venv/bin/datacontract", "test", document]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+    score(sample, tmp_path / "warehouse.duckdb", DAY)
+    score(sample, tmp_path / "warehouse.duckdb", NEXT, "--publish", tmp_path / "published")
+    # Every column of the contract, those too that a source may leave out, and numbers as such: a tempo of ? is none to this tool.
+    write_csv(tmp_path / "tracks.csv", [{**row, "quarantine_id": ""} for row in tracks(30)])
+    for name in ("predictions", "operations", "tracks", "source_tracks"):
+        done = tested(ROOT / f"contracts/{name}.odcs.yaml", tmp_path)
+        assert (done.returncode, "Data contract is valid" in done.stdout) == (0, True), done.stdout
+    done = tested(tmp_path / "published/contract.odcs.yaml", tmp_path / "published")
+    assert done.returncode == 0, done.stdout
+    (part,) = (tmp_path / "published/predictions").rglob("*.parquet")
+    rows = pl.read_parquet(part)
+    rows.with_columns(pl.lit(1.5, pl.Float32).alias("probability")).write_parquet(part)
+    broken = tested(tmp_path / "published/contract.odcs.yaml", tmp_path / "published")
+    assert (broken.returncode, "probability has a" in " ".join(broken.stdout.split())) == (1, True), broken.stdout
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from genrepipe.cli.contracts import contracts
 from genrepipe.cli.models import models
 from genrepipe.cli.options import Group
 from genrepipe.cli.pages import report
 from genrepipe.cli.recipes import recipe
 from genrepipe.cli.score import config, run, sample, score, validate
 from genrepipe.cli.train import audit, explore, train
-from genrepipe.cli.warehouse import labels, missing, quarantine, query, retract, rollback, vacuum, verify
+from genrepipe.cli.warehouse import labels, missing, publish, quarantine, query, retract, rollback, vacuum, verify
 from genrepipe.core.version import VERSION
 
 
@@ -28,6 +29,6 @@ def cli() -> None:
 
 
 for command in (
-    score, validate, recipe, train, audit, explore, sample, models, query, report, run, config, missing, rollback, retract, vacuum, quarantine, labels, verify,
+    score, validate, recipe, train, audit, explore, sample, models, query, report, run, config, missing, publish, rollback, retract, vacuum, quarantine, labels, verify, contracts,
 ):  # fmt: skip
     cli.add_command(command)

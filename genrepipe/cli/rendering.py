@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from genrepipe.core.profile import StepCost
-from genrepipe.pipeline.results import BrokenModel, FailedDate
+from genrepipe.pipeline.results import BrokenModel, FailedDate, FailedPublish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genrepipe.pipeline.results import (
         BackfillResult,
         CompareResult,
+        ContractDiff,
         ExportResult,
         LabelsResult,
         MissingResult,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         ModelPerformance,
         PromoteResult,
         ProposeResult,
+        PublishResult,
         QuarantineList,
         ReplayResult,
         RetractResult,
@@ -68,6 +70,7 @@ def score_text(result: ScoreResult) -> str:
         *([f"  withdrawn  {result.withdrawn:,} tracks are no longer in the catalogue"] if result.withdrawn else []),
         *([f"  flips      {result.flips:,} tracks have another genre than before"] if result.flips else []),
         *([f"  warnings   {', '.join(result.warnings)}"] if result.warnings else []),
+        *([f"  publish    {_published(result.publish)}"] if result.publish else []),
         f"  took       {result.seconds:.2f} s, {result.rows_per_second:,} rows/s",
     ]
     if result.status != "dry run":
@@ -83,6 +86,50 @@ def score_text(result: ScoreResult) -> str:
             lines.append(f'  {ask}SELECT * FROM quarantine_reasons"')
     if result.profile:
         lines += ["", *profile_lines(result.profile)]
+    return "\n".join(lines)
+
+
+def _published(publish: PublishResult | FailedPublish) -> str:
+    if isinstance(publish, FailedPublish):
+        return printable(f"failed: {publish.message}")
+    return printable(f"{publish.status}, to {publish.to}")
+
+
+def publish_text(result: PublishResult) -> str:
+    """Show which run dates were written, and what is still lacking."""
+    done = {"published": "published", "already published": "nothing is different, nothing was written"}[result.status]
+    lines = [f"{printable(result.to)}  {done}", f"  format     {result.format}"]
+    for day in result.run_dates:
+        tables = [f"{each.table} {each.rows:,}" for each in result.written if each.run_date == day]
+        gone = [each.split()[0] for each in result.removed if each.endswith(day)]
+        lines.append(f"  {day} {', '.join(tables + [f'{table} removed' for table in gone])}")
+    if result.format != "duckdb":
+        lines.append(f"  holds      {result.held:,} run dates")
+    if result.missing:
+        first, last = result.missing[0], result.missing[-1]
+        lines.append(
+            f"  lacks      {len(result.missing):,} of the warehouse, {first} to {last}: --missing publishes them too"
+        )
+    lines.append(
+        f"  took       {result.seconds:.2f} s, {sum(each.bytes for each in result.written) / 1e6:,.1f} MB written"
+    )
+    return "\n".join(lines)
+
+
+def contracts_text(found: dict[str, Any]) -> str:
+    """List contracts with their versions and tables."""
+    rows = [(each["contract"], each["version"], ", ".join(each["tables"])) for each in found["contracts"]]
+    widths = [max(len(row[i]) for row in rows) for i in range(2)]
+    return "\n".join(f"{name:<{widths[0]}}  {version:<{widths[1]}}  {tables}" for name, version, tables in rows)
+
+
+def contract_diff_text(result: ContractDiff) -> str:
+    """Name each change by its document, the breaking ones first."""
+    lines = []
+    for name, (before, after) in result.versions.items():
+        changes = [change for change in result.changes if change.contract == name]
+        lines.append(f"{printable(name)}  {before or 'none'} to {after or 'none'}{'' if changes else ', the same'}")
+        lines += [printable(f"  {each.kind:<9} {each.where}: {each.what}") for each in changes]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Commands on a warehouse: query, missing, rollback, retract, vacuum, quarantine, labels, verify."""
+"""Commands on a warehouse: query, missing, publish, rollback, retract, vacuum, quarantine, labels, verify."""
 
 from __future__ import annotations
 
@@ -49,6 +49,47 @@ def missing(first: str, last: str, job: str | None, warehouse: Path, output: str
     from genrepipe.pipeline.backfill import missing as list_missing
 
     show(list_missing(warehouse, first, last, job), output, rendering.missing_text)
+
+
+@click.command()
+@click.option("--to", required=True, help="A folder, an address such as s3://bucket/prefix, or of a copy the file.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "delta", "iceberg", "duckdb"]),
+    help="parquet, delta or iceberg tables by run date, or duckdb, a copy; without it, as before, or parquet.",
+)
+@click.option("--run-date", help="This run date alone, YYYY-MM-DD.")
+@click.option(
+    "--missing", is_flag=True, help="Every run date that is lacking there, or was published in an old version."
+)
+@click.option("--from-date", "first", help="With --missing, from this run date, YYYY-MM-DD.")
+@click.option("--to-date", "last", help="With --missing, to this run date.")
+@JOB
+@WAREHOUSE
+@OUTPUT
+def publish(
+    to: str, form: str | None, run_date: str | None, missing: bool, first: str | None, last: str | None, job: str | None,
+    warehouse: Path, output: str,
+) -> None:  # fmt: skip
+    """Publish predictions, flips, checks and runs by run date: the new ones, and those that changed.
+
+    \b
+    Example:
+        genrepipe publish --to published --warehouse warehouse.duckdb
+    """
+    from genrepipe.core.errors import UsageError
+    from genrepipe.observers import watching
+    from genrepipe.pipeline.publish import publish as write_out
+
+    if (first is None) != (last is None):
+        raise UsageError("--from-date and --to-date belong together", "Name both dates, or neither")
+    between = (first, last) if first and last else None
+    with watching() as reporter:
+        result = write_out(
+            warehouse, to, form, run_date=run_date, missing=missing, between=between, job=job, reporter=reporter
+        )
+    show(result, output, rendering.publish_text)
 
 
 @click.command()

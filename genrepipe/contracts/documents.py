@@ -84,15 +84,25 @@ class TypeOptions(_Document):
     pattern: Annotated[str, AfterValidator(_expression)] | None = None
 
 
+class Measure(_Document):
+    """A query of the inside of a run, which no other tool can ask, and its limit."""
+
+    query: str
+    mustBe: float | None = None
+    mustBeLessOrEqualTo: float | None = None
+
+
 class Quality(_Document):
     """One quality rule of a column or a table."""
 
     id: str
     description: str
-    type: Literal["library", "sql"] = "library"
+    type: Literal["library", "sql", "custom"] = "library"
     metric: Literal["invalidValues", "missingValues", "duplicateValues", "rowCount"] | None = None
     arguments: dict[str, list[Scalar]] = Field(default_factory=dict)
-    query: str | None = None
+    query: str | None = None  # of a table as anybody reads it, which is ``{object}`` in it
+    engine: Literal["genrepipe"] | None = None
+    implementation: Measure | None = None
     mustBe: float | None = None
     mustBeGreaterThan: float | None = None
     mustBeLessOrEqualTo: float | None = None
@@ -100,10 +110,24 @@ class Quality(_Document):
     severity: Literal["error", "warning"] = "error"
     dimension: str | None = None
 
+    @model_validator(mode="after")
+    def _says_what_it_asks(self) -> Quality:
+        asked = {"library": (), "sql": ("query",), "custom": ("engine", "implementation")}[self.type]
+        given = tuple(key for key in ("query", "engine", "implementation") if getattr(self, key) is not None)
+        if given != asked:
+            msg = f"a rule of type {self.type} has {' and '.join(asked) or 'no query'}"
+            raise ValueError(msg)
+        return self
+
+    def asked_of(self, relation: str) -> str:
+        """Return the query that measures the rule, of a relation in the place of the table; empty where there is none."""
+        return self.implementation.query if self.implementation else (self.query or "").replace("{object}", relation)
+
     @property
     def limit(self) -> float:
         """The largest answer of the query that keeps the rule."""
-        limit = self.mustBe if self.mustBe is not None else self.mustBeLessOrEqualTo
+        measured = self.implementation or self
+        limit = measured.mustBe if measured.mustBe is not None else measured.mustBeLessOrEqualTo
         return 0.0 if limit is None else limit
 
 
@@ -142,6 +166,12 @@ class Column(_Document):
             if rule.metric == "invalidValues" and "validValues" in rule.arguments:
                 return tuple(rule.arguments["validValues"])
         return None
+
+    @property
+    def missing_values(self) -> set[str]:
+        """The texts that mean that the value is not known; other tools look for those that a number may be."""
+        listed = [text for rule in self.quality for text in rule.arguments.get("missingValues", ())]
+        return {str(text) for text in (*listed, *(self.custom("missingMarkers") or ()))}
 
     @property
     def sql_type(self) -> str:
@@ -184,7 +214,7 @@ class Table(_Document):
     @property
     def checks(self) -> dict[str, Quality]:
         """The rules of the table as a whole that a query measures, by id."""
-        return {rule.id: rule for rule in self.quality if rule.query is not None}
+        return {rule.id: rule for rule in self.quality if rule.type != "library"}
 
     def check(self, name: str) -> Quality:
         """Return one of the ``checks`` by its id.
@@ -197,6 +227,18 @@ class Table(_Document):
         if name not in self.checks:
             raise ConfigurationError(f"The contract of table {self.name} has no check {name}", RESTORE)
         return self.checks[name]
+
+
+class Server(_Document):
+    """Where the tables are, for other tools: a DuckDB file, or files of a folder."""
+
+    server: str
+    type: Literal["duckdb", "local"]
+    description: str = ""
+    database: str | None = None
+    schema_name: str | None = Field(None, alias="schema")
+    path: str | None = None
+    format: Literal["csv", "parquet", "delta"] | None = None
 
 
 class Contract(_Document):
@@ -213,7 +255,13 @@ class Contract(_Document):
     description: dict[Literal["purpose", "limitations", "usage"], str]
     tags: tuple[str, ...]
     team: dict[str, Any]
+    servers: tuple[Server, ...] = ()
     tables: Annotated[tuple[Table, ...], Field(min_length=1), AfterValidator(_each_once)] = Field(alias="schema")
+
+    @property
+    def is_input(self) -> bool:
+        """Whether others deliver what the document is about, rather than read it."""
+        return "input" in self.tags
 
     @property
     def table(self) -> Table:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from genrepipe import contracts
+from genrepipe.core import addresses
 from genrepipe.core.errors import SourceMissing, SourceShapeError, StorageError, UsageError, nearest
 from genrepipe.core.events import SILENT, Reporter
 from genrepipe.ingest import files, folders, lakes, stores, text
@@ -118,7 +119,7 @@ def resolve(
 def _parts_of(argument: str, downloads: stores.Downloads | None, not_read: list[str]) -> list[Part]:
     if not argument.strip():
         raise UsageError("A source is an empty text", "Name a file, a folder, a glob or file.duckdb::table")
-    if stores.is_address(argument):
+    if addresses.is_address(argument):
         return _objects_of(argument, downloads, not_read)
     if _unnamable(argument):
         raise UsageError(f"{argument}: its name is not UTF-8", "Rename the file")
@@ -196,9 +197,13 @@ def _distinct(paths: Iterable[Path]) -> list[Path]:
 
 def _objects_of(address: str, downloads: stores.Downloads | None, not_read: list[str]) -> list[Part]:
     if DATABASE.search(address):
-        raise UsageError(f"{stores.redacted(address)}: a database is not read from a store", "Copy it to a file first")
+        raise UsageError(
+            f"{addresses.redacted(address)}: a database is not read from a store", "Copy it to a file first"
+        )
     if downloads is None:
-        raise UsageError(f"{stores.redacted(address)}: addresses are not read here", "Copy the object to a file first")
+        raise UsageError(
+            f"{addresses.redacted(address)}: addresses are not read here", "Copy the object to a file first"
+        )
 
     def is_part(name: str) -> bool:
         *places, last = name.split("/")

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from fnmatch import fnmatchcase
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from genrepipe.core import signals
+from genrepipe.core import addresses, signals
 from genrepipe.core.errors import (
     ConfigurationError,
     ExtraMissing,
@@ -36,18 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WEB = ("http", "https")  # a server of files: one address, one file
-SCHEMES = ("s3", "gs", "az", "abfs", "abfss", *WEB)
 PREFIX = "genrepipe.ingest.stores."
 CHUNK = 8 << 20
-RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=20)}
-CLIENT = {
-    "connect_timeout": "5 seconds",
-    "read_timeout": "20 seconds",  # of silence; a whole object may take its time
-    "timeout": "24 hours",
-    "allow_http": True,  # an endpoint without TLS is one that the user named so
-}
-CHECK_STORE = "Check the address, the store's settings and the credentials in the environment"
 
 
 @dataclass(frozen=True)
@@ -57,31 +45,6 @@ class Object:
     address: str
     store: Any
     path: str
-
-
-def is_address(argument: str) -> bool:
-    """Return whether a source is an address rather than a path."""
-    return "://" in argument
-
-
-def redacted(address: str) -> str:
-    """Return an address as logs, ledger and messages may show it: the scheme alone, where the rest may hold a secret."""
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://…" if _secret(scheme, rest) else address
-
-
-def bucket(address: str) -> str:
-    """Return the store's part of an address: ``s3://bucket`` of ``s3://bucket/key``."""
-    scheme, _, rest = address.partition("://")
-    return f"{scheme}://{rest.partition('/')[0]}"
-
-
-def _secret(scheme: str, rest: str) -> bool:
-    host, _, key = rest.partition("/")
-    if scheme in WEB:
-        return bool(re.search("[@?#]", rest))
-    user = "@" in host and not scheme.startswith("abfs")  # there the container stands before it
-    return user or bool(re.search("[?:]", host)) or bool(re.search(r"\?[\w-]+=", key))
 
 
 class Downloads:
@@ -204,15 +167,8 @@ def find(address: str, wanted: Callable[[str], bool]) -> list[Object]:
     StorageError
         The store cannot be reached, or denies access.
     """
+    addresses.check(address)
     scheme, _, rest = address.partition("://")
-    if scheme not in SCHEMES:
-        raise UsageError(f"{scheme}://… is not read", f"Name a path, or {'://, '.join(SCHEMES)}://")
-    if _secret(scheme, rest):
-        raise UsageError(
-            f"{redacted(address)}: a secret, or a query, is part of the address",
-            "Give the store's address alone, and credentials in the environment, as its own tools take them",
-        )
-    _check_settings()
     try:
         from obstore.store import from_url  # noqa: PLC0415  of an extra
     except ModuleNotFoundError as error:
@@ -220,33 +176,16 @@ def find(address: str, wanted: Callable[[str], bool]) -> list[Object]:
             f"{address} is in an object store, and obstore is not installed", "pip install 'genrepipe[cloud]'"
         ) from error
     try:
-        store = from_url(bucket(address), client_options=CLIENT, retry_config=RETRIES)  # type: ignore[call-overload]
+        store = from_url(addresses.bucket(address), client_options=addresses.CLIENT, retry_config=addresses.RETRIES)  # type: ignore[call-overload]
     except Exception as error:
-        raise UsageError(f"{address}: {_line(error)}", CHECK_STORE) from error
+        raise UsageError(f"{address}: {addresses.line(error)}", addresses.CHECK_STORE) from error
     key = rest.partition("/")[2]
-    if scheme in WEB:
+    if scheme in addresses.WEB:
         return [Object(address, store, unquote(key))]
     paths = _translated(address, lambda: _paths(store, key, wanted))
     if not paths:
         raise SourceMissing(f"{address}: there is no such object", "Check the address, or wait for the object")
-    return [Object(f"{bucket(address)}/{path}", store, path) for path in paths]
-
-
-def _check_settings() -> None:
-    """Refuse settings that would abort the process inside the library."""
-    for name, value in os.environ.items():
-        if not name.startswith(("AWS_", "GOOGLE_", "AZURE_")):
-            continue
-        if not value.isprintable():
-            raise ConfigurationError(f"{name} holds a line break or another control character", "Set it without")
-        if re.search(r"ENDPOINT(_URL)?(_S3)?$", name):
-            try:
-                parts = urlsplit(value)
-                usable = parts.scheme in WEB and bool(parts.hostname) and parts.port != 0
-            except ValueError:
-                usable = False
-            if not usable:
-                raise ConfigurationError(f"{name} is not the address of a server", "Write it as https://host:port")
+    return [Object(f"{addresses.bucket(address)}/{path}", store, path) for path in paths]
 
 
 def _paths(store: Any, key: str, wanted: Callable[[str], bool]) -> list[str]:
@@ -293,28 +232,21 @@ def _translated(address: str, call: Callable[[], T]) -> T:
         ) from error
     except OSError as error:
         if error.strerror is None:  # of the store's
-            raise StorageError(f"{address} cannot be read: {_line(error)}", CHECK_STORE) from error
+            raise StorageError(f"{address} cannot be read: {addresses.line(error)}", addresses.CHECK_STORE) from error
         raise StorageError(
             f"{address} cannot be copied: {error.strerror}", "Free space in the temporary folder (TMPDIR)"
         ) from error
     except ValueError as error:
-        raise UsageError(f"{address}: {_line(error)}", "Name it without empty, . and .. folders") from error
+        raise UsageError(f"{address}: {addresses.line(error)}", "Name it without empty, . and .. folders") from error
     except BaseException as error:
         if type(error).__name__ == "PanicException":
-            raise ConfigurationError(f"{address}: {_line(error)}", CHECK_STORE) from error
+            raise ConfigurationError(f"{address}: {addresses.line(error)}", addresses.CHECK_STORE) from error
         if type(error).__module__.partition(".")[0] != "obstore":
             raise
         if "NoSuchBucket" in str(error) or "404 Not Found" in str(error):
             raise SourceMissing(f"{address}: there is no such store", "Check the address") from error
         if "invalid path" in str(error):
-            raise UsageError(f"{address}: {_line(error)}", "Rename that object, or name a folder beside it") from error
-        raise StorageError(f"{address} cannot be read: {_line(error)}", CHECK_STORE) from error
-
-
-def _line(error: BaseException) -> str:
-    """Return the first line of an error without what may be signed or secret: queries, users, and what a server answered."""
-    line = next(iter(str(error).splitlines()), type(error).__name__)
-    line = re.sub(r"^Generic \w+ error: | in [\d.]+\S?s\b", "", line)
-    line = re.sub(r"\?\S+", "?…", re.sub(r"://[^/\s]*@", "://…@", line))
-    line = re.sub(r"(status code: \d+[\w ]*).*", r"\1", line)
-    return line[:300].strip().rstrip(".:")
+            raise UsageError(
+                f"{address}: {addresses.line(error)}", "Rename that object, or name a folder beside it"
+            ) from error
+        raise StorageError(f"{address} cannot be read: {addresses.line(error)}", addresses.CHECK_STORE) from error

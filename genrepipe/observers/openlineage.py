@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
-from genrepipe.core import files
+from genrepipe.core import addresses, files
 from genrepipe.core.events import Reporter, RunFailed, RunStarted
 from genrepipe.core.version import VERSION
-from genrepipe.ingest import stores
 from genrepipe.observers.delivery import deliver
 from genrepipe.pipeline.results import ScoreResult
 
@@ -120,8 +119,8 @@ def _event(kind: str, run: RunStarted, predicted: int | None, error: str | None)
 
 def _dataset(source: str) -> tuple[str, str]:
     """Return namespace and name of a source by OpenLineage's naming of datasets."""
-    if stores.is_address(source):
-        address = stores.redacted(source)
-        bucket = stores.bucket(address)
+    if addresses.is_address(source):
+        address = addresses.redacted(source)
+        bucket = addresses.bucket(address)
         return bucket, address.removeprefix(bucket).lstrip("/")
     return "file", str(Path(source).absolute())

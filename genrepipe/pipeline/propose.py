@@ -208,8 +208,8 @@ def _of_numbers(database: Database, proposal: Proposal, column: Column, name: st
 
 def _known_marks(column: Column) -> str:
     """Return, as a list in SQL, the texts that the contract says are missing values of a column, as numbers are written."""
-    texts = {str(text) for rule in column.quality for text in rule.arguments.get("missingValues", ())} | {""}
-    return ", ".join(literal(each) for text in sorted(texts) for each in (text, f"{text}.0"))
+    texts = sorted(column.missing_values | {""})
+    return ", ".join(literal(each) for text in texts for each in (text, f"{text}.0"))
 
 
 def _of_words(database: Database, proposal: Proposal, column: Column, name: str) -> None:

@@ -171,6 +171,13 @@ class ScoreRequest(Request):
         None,
         description="Write the run's page when it ends: to a file NIGHT.html, or to a folder, which gets a page a night and a front page.",
     )
+    publish: Text | None = Field(
+        None,
+        description="After the run, publish its tables by run date to this folder or address (s3://bucket/prefix), or a copy of the warehouse to this file.",
+    )
+    publish_format: Literal["parquet", "delta", "iceberg", "duckdb"] | None = Field(
+        None, description="As what: parquet, delta, iceberg, or duckdb, a copy; without it, as before, or parquet."
+    )
     metrics_file: Path | None = Field(None, description="Write a Prometheus textfile.")
     pushgateway: Text | None = Field(
         None, description="Push the metrics to a Prometheus Pushgateway, http://host:9091."

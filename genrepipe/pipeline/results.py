@@ -15,6 +15,75 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ContractSummary(Result):
+    """A contract that ships."""
+
+    contract: str
+    version: str
+    tables: list[str]
+    purpose: str
+
+
+@dataclass(frozen=True)
+class ContractChange(Result):
+    """One difference between two versions of a contract."""
+
+    contract: str
+    kind: str  # breaking, addition or other
+    where: str
+    what: str
+
+
+@dataclass(frozen=True)
+class ContractDiff(Result):
+    """What changed between two contracts, or two folders of them."""
+
+    status: str  # same, compatible or breaking
+    old: str
+    new: str
+    versions: dict[str, list[str | None]]  # of each document, before and after; None where it is not there
+    changes: list[ContractChange]
+
+
+@dataclass(frozen=True)
+class PublishedTable(Result):
+    """One table and run date that was written."""
+
+    run_date: str
+    table: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class PublishResult(Result):
+    """What was written and removed in a target, and which run dates of the warehouse it lacks still."""
+
+    status: str  # published, or already published: nothing was different
+    warehouse: str
+    to: str
+    format: str
+    run_id: str  # the newest run in the warehouse
+    run_dates: list[str]  # of which anything was written or removed
+    written: list[PublishedTable]
+    removed: list[str]  # table and run date
+    held: int  # run dates of which the target has predictions
+    missing: list[str]  # those of the warehouse that it lacks
+    seconds: float
+
+
+@dataclass(frozen=True)
+class FailedPublish(Result):
+    """Why what a run predicted was not published; the run stands."""
+
+    to: str
+    error: str
+    message: str
+    exit_code: int
+    status: str = "failed"
+
+
+@dataclass(frozen=True)
 class ScoreResult(Result):
     """What a scoring run did. ``received = predicted + quarantined + duplicates + empty``, always."""
 
@@ -38,6 +107,7 @@ class ScoreResult(Result):
     rows_per_second: int
     stages: dict[str, float]  # seconds of each
     profile: list[StepCost]  # of a run that was profiled
+    publish: PublishResult | FailedPublish | None  # what became of the key publish
 
 
 @dataclass(frozen=True)

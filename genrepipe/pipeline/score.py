@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from genrepipe.core import resources, signals
+from genrepipe.core import addresses, resources, signals
 from genrepipe.core.errors import UsageError
 from genrepipe.core.events import SILENT, Reporter, Stages
 from genrepipe.core.profile import Profile
-from genrepipe.ingest import sources, stores
-from genrepipe.pipeline import needs
+from genrepipe.ingest import sources
+from genrepipe.pipeline import needs, publish
 from genrepipe.pipeline.scoring_run import ScoringRun, load_models, reported
 from genrepipe.quality import checks
 from genrepipe.warehouse import ledger
@@ -36,6 +36,8 @@ def score(request: ScoreRequest, reporter: Reporter = SILENT) -> ScoreResult:
     with signals.deferred(), reported(request, run_id, reporter):
         run = Run(request.name, ledger.parse_date(request.run_date), run_id=run_id, delivery=request.delivery)
         result = _score(request, run, reporter)
+        if request.publish and not request.dry_run:
+            result = publish.after_score(request, result, reporter)
     reporter.run_succeeded(result)
     return result
 
@@ -52,7 +54,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     reporter.note("bundle verified", model=manifest.name, version=manifest.version)
 
     arguments = [argument.replace("{run_date}", run.run_date.isoformat()) for argument in request.source]
-    if any(map(stores.is_address, arguments)):
+    if any(map(addresses.is_address, arguments)):
         stages.start("fetching")
     with sources.open_source(arguments, encoding=request.encoding, recipe=recipe, reporter=reporter) as source:
         text = needs.text_of(source)

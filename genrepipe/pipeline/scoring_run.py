@@ -8,14 +8,14 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genrepipe.core import signals
+from genrepipe.core import addresses, signals
 from genrepipe.core.errors import ConfigurationError, ContractBroken, OutputBroken, StorageError
 from genrepipe.core.events import SILENT, Reporter, RunFailed, RunStarted, Stages
 from genrepipe.engines import prepare, spark
 from genrepipe.engines.distributed import Distributed
 from genrepipe.engines.engine import Models, Work
 from genrepipe.engines.local import Local
-from genrepipe.ingest import landing, sources, stores
+from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.model import features
 from genrepipe.model.scorer import Scorer
@@ -103,9 +103,9 @@ class ScoringRun:
         request = self.request
         if request.engine == "local":
             return Local(work)
-        if request.lake and stores.is_address(request.lake):
+        if request.lake and addresses.is_address(request.lake):
             raise ConfigurationError(
-                f"The lake {stores.redacted(request.lake)} is no folder",
+                f"The lake {addresses.redacted(request.lake)} is no folder",
                 "Mount the bucket on the driver and the workers, and name the folder",
             )
         folder = Path(request.lake) if request.lake else request.warehouse.with_name(f"{request.warehouse.name}.lake")
@@ -316,5 +316,5 @@ class ScoringRun:
             duplicates=self.counts.duplicates, empty=self.counts.empty, filtered=self.counts.filtered, withdrawn=self.withdrawn, imputed=self.imputed, flips=self.flips,
             warnings=[result.name for result in self.checks if result.status == "warning"],
             seconds=round(seconds, 3), rows_per_second=round(self.counts.received / seconds), stages=self.stages.finish(),
-            profile=self.profile.costs(),
+            profile=self.profile.costs(), publish=None,
         )  # fmt: skip

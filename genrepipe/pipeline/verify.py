@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrepipe import contracts
-from genrepipe.core import resources, signals
+from genrepipe.core import addresses, resources, signals
 from genrepipe.core.errors import SourceShapeError, UsageError
 from genrepipe.core.quoting import identifier, literal
 from genrepipe.engines import history, prepare
 from genrepipe.engines.predict import predict
-from genrepipe.ingest import landing, recipes, sources, stores
+from genrepipe.ingest import landing, recipes, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.model.scorer import Scorer
 from genrepipe.pipeline.replay import find_bundle
@@ -86,7 +86,7 @@ def _score_again(warehouse: Path, run_id: str, line: dict[str, Any], folder: Pat
     """Return the predictions of a run's input beside the catalogue as it is."""
     how = json.loads(line["read_as"] or "{}")
     names = line["sources"]
-    places = [name if stores.is_address(name) else str(Path(how.get("folder", "")) / name) for name in names]
+    places = [name if addresses.is_address(name) else str(Path(how.get("folder", "")) / name) for name in names]
     # Until layout 7 a line had the mapping alone.
     recipe = recipes.load(how.get("recipe")).with_keys(how.get("map", {}))
     opened = sources.open_source(places, encoding=how.get("encoding", "utf-8"), recipe=recipe)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from genrepipe.warehouse.ledger import RowCounts, Run
     from genrepipe.warehouse.steps import Steps
 
+# What a check of a table reads of a run; the table itself shows what is published.
+OF_RUN = {"predictions": "run_predictions"}
 PUBLISHED = {"predictions", "predictions_latest", "prediction_probabilities", "genre_daily"}
 
 
@@ -69,9 +71,9 @@ def check_limits(limits: Mapping[str, float]) -> None:
 
 def of_contract(steps: Steps, contract: str, limits: Mapping[str, float]) -> list[CheckResult]:
     """Run the checks of a contract's table; ``limits``, by name, replace those of the contract."""
-    results = []
-    for name, rule in contracts.load(contract).table.checks.items():
-        query, limit = rule.query or "", limits.get(name, rule.limit)
+    results, table = [], contracts.load(contract).table
+    for name, rule in table.checks.items():
+        query, limit = rule.asked_of(OF_RUN.get(table.name, table.name)), limits.get(name, rule.limit)
         _make_for(steps, name, query)
         observed = float(steps.database.value(query) or 0)
         sentence = f"{rule.description} At most {limit:g} {rule.unit}."

@@ -31,6 +31,7 @@ from genrepipe.warehouse.connection import Database
 from genrepipe.warehouse.lock import BUSY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from genrepipe.core.resources import Plan
@@ -87,7 +88,7 @@ class Generations:
             It cannot be copied, or there is no room for it.
         """
         if self.current:
-            self._copy(self.path, self.next)
+            copy_file(self.path, self.next, self._inherited)
         database = Database(self.next, self._plan, shown_as=self.path)
         database.execute("SET checkpoint_threshold = '1000TB'")  # one checkpoint, by publish
         self._stack.push(lambda *_: database.close())
@@ -156,7 +157,7 @@ class Generations:
         start = self.next.stat().st_size
         if self.current and start < self.path.stat().st_size:
             tail = [sys.executable, "-c", TAIL, self.path, self.next, start]
-            self._run(self.path, self.next, tail, interruptible=False)
+            _run(self.path, self.next, tail, self._inherited, interruptible=False)
 
     def close(self) -> None:
         """Close what is open."""
@@ -176,41 +177,53 @@ class Generations:
                 leftover.unlink(missing_ok=True)
         shutil.rmtree(sibling(self.path, "next.tmp"), ignore_errors=True)
 
-    def _copy(self, origin: Path, target: Path) -> None:
-        tool = shutil.which("cp")
-        if tool and sys.platform == "linux":
-            # Who may read the old generation may read the next one.
-            self._run(origin, target, [tool, "--reflink=auto", "--preserve=mode,ownership", "--", origin, target])
-        else:
-            self._run(origin, target, [sys.executable, "-c", COPY, origin, target])
 
-    def _run(self, origin: Path, target: Path, command: list[object], *, interruptible: bool = True) -> None:
-        """Copy in a child process, see above; where it is ``interruptible``, a signal stops it.
+def copy_file(origin: Path, target: Path, inherited: tuple[int, ...] = ()) -> None:
+    """Copy a file that this process may hold, in a child process, see above, which has ``inherited`` descriptors too.
 
-        The child holds the lock too: it outlives a kill of this process, and must not outlive the lock.
-        """
-        arguments = [str(argument) for argument in command]
-        with subprocess.Popen(  # noqa: S603
-            arguments, stderr=subprocess.PIPE, text=True, start_new_session=True, pass_fds=self._inherited
-        ) as copying:
-            while copying.poll() is None:
-                with suppress(subprocess.TimeoutExpired):
-                    copying.wait(0.05)
-                if interruptible and signals.received():
-                    copying.kill()
-            stderr = copying.stderr.read() if copying.stderr else ""
-        if interruptible:
-            signals.check()
-        if copying.returncode:
-            killed = signal.strsignal(-copying.returncode) if copying.returncode < 0 else None
-            said = (stderr.strip().splitlines() or [killed or "no reason given"])[-1]
-            number = errno.EFBIG if copying.returncode == -signal.SIGXFSZ else errno_in(said)
-            raise StorageError(
-                f"{origin} cannot be copied to {target.name}: {said.rpartition(': ')[2]}",
-                "Free disk space for a second copy of the warehouse, then run again"
-                if number in {None, errno.ENOSPC}
-                else REMEDIES[number],
-            )
+    Raises
+    ------
+    StorageError
+        It cannot be copied, or there is no room for it.
+    """
+    tool = shutil.which("cp")
+    if tool and sys.platform == "linux":
+        # Who may read the old file may read the new one.
+        command = [tool, "--reflink=auto", "--preserve=mode,ownership", "--", origin, target]
+    else:
+        command = [sys.executable, "-c", COPY, origin, target]
+    _run(origin, target, command, inherited)
+
+
+def _run(
+    origin: Path, target: Path, command: Sequence[object], inherited: tuple[int, ...], *, interruptible: bool = True
+) -> None:
+    """Copy in a child process; where it is ``interruptible``, a signal stops it.
+
+    The child holds the lock too: it outlives a kill of this process, and must not outlive the lock.
+    """
+    arguments = [str(argument) for argument in command]
+    with subprocess.Popen(  # noqa: S603
+        arguments, stderr=subprocess.PIPE, text=True, start_new_session=True, pass_fds=inherited
+    ) as copying:
+        while copying.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                copying.wait(0.05)
+            if interruptible and signals.received():
+                copying.kill()
+        stderr = copying.stderr.read() if copying.stderr else ""
+    if interruptible:
+        signals.check()
+    if copying.returncode:
+        killed = signal.strsignal(-copying.returncode) if copying.returncode < 0 else None
+        said = (stderr.strip().splitlines() or [killed or "no reason given"])[-1]
+        number = errno.EFBIG if copying.returncode == -signal.SIGXFSZ else errno_in(said)
+        raise StorageError(
+            f"{origin} cannot be copied to {target.name}: {said.rpartition(': ')[2]}",
+            "Free disk space for a second copy of the warehouse, then run again"
+            if number in {None, errno.ENOSPC}
+            else REMEDIES[number],
+        )
 
 
 def _sync(path: Path) -> None:

@@ -65,8 +65,11 @@ def spoil(shipped: Path, change: Callable[[dict[str, Any]], None]) -> None:
     [
         (lambda table: table["properties"].pop(0), "do not fit each other"),
         (lambda table: table.update(quality=[]), "has no check quarantined_percent"),
-        (lambda table: table["quality"][0].update(query="SELECT nothing FROM delivery"), "do not fit each other"),
-        (lambda table: table["quality"][1].update(query="SELECT ("), "cannot be parsed"),
+        (
+            lambda table: table["quality"][1]["implementation"].update(query="SELECT nothing FROM delivery"),
+            "do not fit each other",
+        ),
+        (lambda table: table["quality"][2]["implementation"].update(query="SELECT ("), "cannot be parsed"),
         (
             lambda table: table.update(customProperties=[{"property": "maxMissingFeatures", "value": {}}]),
             "is no whole number",

@@ -100,11 +100,11 @@ def test_the_queries_on_the_output_can_fail(scored: Path, rule: str) -> None:
     found = contracts.load("predictions").table.checks[rule]
     with Database(scored, PLAN, read_only=True) as database:
         database.execute("CREATE TEMP TABLE run_predictions AS FROM predictions LIMIT 400")
-        before = database.value(found.query or "")
+        before = database.value(found.asked_of("run_predictions"))
         database.execute(
             "UPDATE run_predictions SET probabilities = struct_update(probabilities, Rock := 3.0), genre = 'Polka', margin = 0.0"
         )
-        after = database.value(found.query or "")
+        after = database.value(found.asked_of("run_predictions"))
     assert before <= found.limit < after
 
 

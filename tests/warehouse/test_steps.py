@@ -12,6 +12,7 @@ from genrepipe.core import assets
 from genrepipe.core.errors import ConfigurationError
 from genrepipe.pipeline import night
 from genrepipe.quality import MONITORS
+from genrepipe.quality.checks import OF_RUN
 from genrepipe.warehouse import schema, steps
 from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, Steps, header, names, referenced_tables, registry
 from tests.support import PLAN, relations
@@ -100,7 +101,8 @@ def test_the_queries_of_the_contracts_read_relations_that_exist(database: Databa
     tables = {name for (name,) in database.rows("SELECT table_name FROM duckdb_tables() WHERE NOT temporary")}
     known = {*registry(), *INPUTS, *ACCUMULATED, *tables}
     for name, rule in contracts.load(contract).table.checks.items():
-        assert referenced_tables(database, rule.query or "") <= known, name
+        query = rule.asked_of(OF_RUN.get(contract, contract))
+        assert referenced_tables(database, query) <= known, name
 
 
 def test_a_file_that_declares_another_name_is_refused(tmp_path: Path) -> None:

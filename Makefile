@@ -8,7 +8,7 @@ PIP := -m pip install --quiet --disable-pip-version-check --constraint constrain
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
-	@$(SCORE)/bin/genrepipe score sample.csv --warehouse warehouse.duckdb
+	@$(SCORE)/bin/genrepipe score sample.csv --warehouse sample.duckdb
 	@printf "\nThe genrepipe command is in $(SCORE)/bin: first, . $(SCORE)/bin/activate\n"
 
 test: $(DEV)/ready  ## lint, types, architecture, tests
@@ -70,7 +70,7 @@ constraints:  ## choose versions anew, without the addresses of a lock file
 	rm -rf .venv-pin
 
 clean:  ## remove environments, sample and warehouse
-	rm -rf $(SCORE) $(DEV) sample.csv warehouse.duckdb
+	rm -rf $(SCORE) $(DEV) sample.csv sample.duckdb
 
 $(SCORE)/ready: pyproject.toml constraints/all.txt
 	@$(PYTHON) -m venv $(SCORE)

@@ -138,7 +138,7 @@ def _fail(error: GenrepipeError, arguments: list[str]) -> int:
 
 def _write_result(result: dict[str, Any], arguments: list[str]) -> None:
     """Write a job's JSON object where a scheduler looks: ``--result-file``, and the termination log, where there is one."""
-    if not {"score", "run"} & set(arguments[:1]):
+    if _command(arguments) not in {"score", "run"}:
         return
     named = OUTCOME.result_file or _named_result_file(arguments)
     if named and (reason := files.not_ours(Path(named), b"{")):
@@ -152,6 +152,13 @@ def _write_result(result: dict[str, Any], arguments: list[str]) -> None:
         except OSError as error:  # the exit code says the same
             with contextlib.suppress(OSError, ValueError):
                 print(f"genrepipe: warning: {path} cannot be written: {error.strerror}", file=sys.stderr)
+
+
+def _command(arguments: list[str]) -> str | None:
+    """Return the command that a command line names, after the options of the program itself."""
+    before = ["", *arguments]
+    named = (word for flag, word in zip(before, arguments, strict=False) if flag != "--log-format")
+    return next((word for word in named if not word.startswith("-")), None)
 
 
 def _named_result_file(arguments: list[str]) -> str | None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from genrepipe.cli import rendering
+from genrepipe.cli import completion, rendering
 from genrepipe.cli.options import BUNDLE_KEY, BUNDLES, JOB, OUTPUT, WAREHOUSE, Group
 from genrepipe.cli.output import show
+from genrepipe.core.quoting import printable
 
 
 @click.group(cls=Group)
@@ -37,7 +38,7 @@ def models_list(bundles: Path | None, output: str) -> None:
 
 
 @models.command("show")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=completion.models)
 @click.option(
     "--out", type=click.Path(readable=False, path_type=Path), help="Write the card as a page, a file such as card.html."
 )
@@ -57,11 +58,11 @@ def models_show(model: str | None, out: Path | None, bundles: Path | None) -> No
     from genrepipe.pipeline.models import card
 
     text = card(model, bundles)
-    click.echo("\n".join(map(rendering.printable, text.split("\n"))), nl=False)
+    click.echo("\n".join(map(printable, text.split("\n"))), nl=False)
 
 
 @models.command("verify")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=completion.models)
 @BUNDLES
 @BUNDLE_KEY
 @OUTPUT
@@ -78,7 +79,7 @@ def models_verify(model: str | None, bundles: Path | None, bundle_key: Path | No
 
 
 @models.command("sign")
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=completion.models)
 @click.option(
     "--key", type=click.Path(readable=False, path_type=Path), required=True,
     help="The private key: a PEM file, an elliptic curve.",
@@ -98,7 +99,7 @@ def models_sign(model: str | None, key: Path, bundles: Path | None, output: str)
 
 
 @models.command("promote")
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @click.option(
     "--bundles", type=click.Path(readable=False, path_type=Path), required=True, envvar="GENREPIPE_BUNDLES",
     help="Your own folder of bundles, which holds the champion's name too.",
@@ -118,7 +119,11 @@ def models_promote(model: str, bundles: Path, bundle_key: Path | None, output: s
 
 
 @models.command("compare")
-@click.option("--run-date", help="The run date, YYYY-MM-DD; without it, the newest one with a shadow.")
+@click.option(
+    "--run-date",
+    shell_complete=completion.run_dates,
+    help="The run date, YYYY-MM-DD; without it, the newest one with a shadow.",
+)
 @JOB
 @WAREHOUSE
 @OUTPUT

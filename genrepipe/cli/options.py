@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from genrepipe.cli import completion
 from genrepipe.cli.output import OUTCOME
+from genrepipe.core import waiting
 from genrepipe.core.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from pydantic.fields import FieldInfo
 
+    from genrepipe.core.events import Reporter
     from genrepipe.ingest.recipes import SourceRecipe
     from genrepipe.pipeline.requests import Request, ScoreRequest, TrainRequest
+
+T = TypeVar("T")
 
 OUTPUT = click.option(
     "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print the result.",
 )  # fmt: skip
-SOURCE = click.argument("source", nargs=-1, required=True)
+SOURCE = click.argument("source", nargs=-1, required=True, shell_complete=completion.files)
 ENCODING = click.option(
     "--encoding", default="utf-8", show_default=True, envvar="GENREPIPE_ENCODING",
     help="Encoding of CSV files: utf-8, windows-1252, latin-1, utf-16, or another of Python's.",
@@ -32,7 +38,7 @@ READ_BY = (
         help='Read a contract column from another one: --map artist_name="Artist Name".',
     ),
     click.option(
-        "--recipe", envvar="GENREPIPE_RECIPE", metavar="RECIPE",
+        "--recipe", envvar="GENREPIPE_RECIPE", metavar="RECIPE", shell_complete=completion.recipes,
         help="How another catalogue becomes ours: a recipe's name or file.",
     ),
     click.option(
@@ -68,9 +74,11 @@ BUNDLE_KEY = click.option(
     "--bundle-key", type=click.Path(readable=False, path_type=Path), envvar="GENREPIPE_BUNDLE_KEY",
     help="Take bundles alone that are signed with the key of this public one, a PEM file.",
 )  # fmt: skip
-FROM = click.option("--from", "first", help="Fill in every run date from this one, YYYY-MM-DD.")
-TO = click.option("--to", "last", help="The last run date to fill in.")
-JOB = click.option("--job", help="Of this job alone; without it, of any.")
+FROM = click.option(
+    "--from", "first", shell_complete=completion.run_dates, help="Fill in every run date from this one, YYYY-MM-DD."
+)
+TO = click.option("--to", "last", shell_complete=completion.run_dates, help="The last run date to fill in.")
+JOB = click.option("--job", shell_complete=completion.jobs, help="Of this job alone; without it, of any.")
 SET = click.option(
     "--set",
     "settings",
@@ -80,8 +88,76 @@ SET = click.option(
 )
 
 
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    try:
+        return waiting.seconds(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value}: {error}", ctx, param) from None
+
+
+WAIT = click.option(
+    "--wait", callback=_seconds, metavar="DURATION", default="0s", envvar="GENREPIPE_WAIT",
+    help="Wait so long, such as 10m, for another run, or for whoever has the warehouse open for writing.",
+)  # fmt: skip
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep an option of the log for the whole command, whether it stands before the command's name or after it."""
+    chosen = ctx.find_root().ensure_object(dict)
+    if value not in (None, False):
+        chosen[str(param.name)] = value
+
+
+def LOGGING(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802  used as the other options are
+    """Give a command the options of its log, which ``watching`` and ``following`` take."""
+    log_format = click.option(
+        "--log-format", type=click.Choice(["text", "json"]), expose_value=False, callback=_remember,
+        envvar="GENREPIPE_LOG_FORMAT", help="How to log to stderr; without it, text on a terminal and JSON elsewhere.",
+    )  # fmt: skip
+    quiet = click.option(
+        "--quiet", "-q", is_flag=True, expose_value=False, callback=_remember, envvar="GENREPIPE_QUIET",
+        help="Log warnings and errors alone.",
+    )  # fmt: skip
+    return log_format(quiet(command))
+
+
+def log_options() -> dict[str, Any]:
+    """Return what was chosen of the log."""
+    return dict(click.get_current_context().find_root().ensure_object(dict))
+
+
+def watching() -> AbstractContextManager[Reporter]:
+    """Follow what a command does, as the options of its log say."""
+    from genrepipe import observers
+
+    return observers.watching(**log_options())
+
+
+def waited(call: Callable[[Reporter], T], wait: int) -> T:
+    """Return what a command on a warehouse does, which is called again while another process holds it."""
+    with watching() as reporter:
+        return waiting.until_free(lambda: call(reporter), wait, reporter)
+
+
 class Group(click.Group):
-    """Lists commands in the order of their definition, and names the nearest one where one is mistyped."""
+    """Lists commands in the order of their definition, and names the nearest one where one is mistyped.
+
+    ``sections`` are the headings under which a long list of commands is shown, with a line for each command.
+    """
+
+    def __init__(self, *args: Any, sections: dict[str, dict[str, str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sections = sections or {}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one line for each command, under its heading where there are several."""
+        if not self.sections:
+            super().format_commands(ctx, formatter)
+            return
+        longest = max(map(len, self.commands))
+        for heading, lines in self.sections.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(longest), line) for name, line in lines.items()])
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  the signature is click's
         """Return the names in the order of their definition."""
@@ -139,11 +215,21 @@ def _options_of(kind: type[Request], positional: tuple[str, ...]) -> list[click.
         if field.annotation is bool:
             options.append(click.Option([flag.name, key], is_flag=True, default=None, help=text))
         elif flag.repeated:
-            options.append(click.Option([flag.name, key], multiple=True, metavar=flag.metavar, default=None, help=text))
-        else:
             options.append(
-                click.Option([flag.name, key], metavar=flag.metavar or _metavar(field), default=None, help=text)
-            )
+                click.Option(
+                    [flag.name, key], multiple=True, metavar=flag.metavar, default=None, help=text,
+                    shell_complete=completion.OF_KEYS.get(key),
+                )
+            )  # fmt: skip
+        else:
+            kind_of_value = _metavar(field)
+            complete = completion.OF_KEYS.get(key) or (completion.files if kind_of_value == "PATH" else None)
+            options.append(
+                click.Option(
+                    [flag.name, key], metavar=flag.metavar or kind_of_value, default=None, help=text,
+                    shell_complete=complete,
+                )
+            )  # fmt: skip
     return options
 
 

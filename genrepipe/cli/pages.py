@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genrepipe.cli import rendering
+from genrepipe.cli import completion, rendering
 from genrepipe.cli.options import JOB, OUTPUT, WAREHOUSE
 from genrepipe.cli.output import show
 
@@ -14,8 +14,13 @@ PAGE = click.Path(readable=False, path_type=Path)
 
 
 @click.command()
-@click.option("--run", "run_id", help="The run's id, from run_history; without it, the last scoring run.")
-@click.option("--run-date", help="The run of this date, YYYY-MM-DD.")
+@click.option(
+    "--run",
+    "run_id",
+    shell_complete=completion.run_ids,
+    help="The run's id, from run_history; without it, the last scoring run.",
+)
+@click.option("--run-date", shell_complete=completion.run_dates, help="The run of this date, YYYY-MM-DD.")
 @click.option("--out", type=PAGE, help="The page: a file such as night.html.")
 @click.option("--index", type=PAGE, help="A folder of such pages, whose front page is written anew.")
 @JOB

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genrepipe.cli import rendering
+from genrepipe.cli import completion, rendering
 from genrepipe.cli.options import ENCODING, OUTPUT, SOURCE, Group
 from genrepipe.cli.output import show
 from genrepipe.cli.score import refuse
@@ -42,7 +42,7 @@ def list_(output: str) -> None:
 
 
 @recipe.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.recipes)
 def show_(name: str) -> None:
     """Print a recipe, to begin one of your own from.
 
@@ -74,7 +74,7 @@ def propose_(source: tuple[str, ...], out: Path, encoding: str, output: str) -> 
 
 
 @recipe.command("check")
-@click.argument("name")
+@click.argument("name", shell_complete=completion.recipes)
 @SOURCE
 @ENCODING
 @OUTPUT

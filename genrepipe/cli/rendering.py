@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shlex
+import sys
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from genrepipe.cli.tables import table
 from genrepipe.core.profile import StepCost
+from genrepipe.core.quoting import printable
 from genrepipe.pipeline.results import BrokenModel, FailedDate, FailedPublish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from genrepipe.pages.explore import ExploreResult
     from genrepipe.pages.model import CardResult
@@ -19,7 +28,9 @@ if TYPE_CHECKING:
         BackfillResult,
         CompareResult,
         ContractDiff,
+        DoctorResult,
         ExportResult,
+        InitResult,
         LabelsResult,
         MissingResult,
         ModelList,
@@ -43,11 +54,6 @@ if TYPE_CHECKING:
 
 
 COSTS = ("seconds", "cpu_seconds", "rows", "read_bytes", "written_bytes")
-
-
-def printable(value: object) -> str:
-    """Return text as a terminal may show it: control characters, which could move its cursor, are replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 
 
 def score_text(result: ScoreResult) -> str:
@@ -136,24 +142,28 @@ def contract_diff_text(result: ContractDiff) -> str:
 def profile_lines(profile: Sequence[StepCost]) -> list[str]:
     """Show what each step cost, stage by stage, and all of them together."""
     whole = StepCost("total", "", *(sum(getattr(cost, name) for cost in profile) for name in COSTS))
-    rows = [("stage", "step", "seconds", "CPU s", "rows", "MB read", "MB written")]
-    for cost in [*profile, replace(whole, rows=0)]:
-        read, written = (f"{size / 1e6:,.1f}" for size in (cost.read_bytes, cost.written_bytes))
-        rows.append(
-            (
-                cost.stage,
-                cost.step,
-                f"{cost.seconds:.2f}",
-                f"{cost.cpu_seconds:.2f}",
-                f"{cost.rows:,}" if cost.rows else "",
-                read,
-                written,
-            )
+    rows = [
+        (
+            cost.stage,
+            cost.step,
+            f"{cost.seconds:.2f}",
+            f"{cost.cpu_seconds:.2f}",
+            f"{cost.rows:,}" if cost.rows else "",
+            f"{cost.read_bytes / 1e6:,.1f}",
+            f"{cost.written_bytes / 1e6:,.1f}",
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for cost in [*profile, replace(whole, rows=0)]
+    ]
+    return _table(("stage", "step", "seconds", "CPU s", "rows", "MB read", "MB written"), rows, range(2, 7))
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Return the lines of a table that fits the terminal, with a last one where it shows not all columns."""
+    lines, shown = table(names, rows, right, whole=[0, *right])  # what a row is called is not cut
+    left_out = len(names) - shown
     return [
-        "  ".join([f"  {row[0]:<{widths[0]}}", f"{row[1]:<{widths[1]}}", *map(str.rjust, row[2:], widths[2:])])
-        for row in rows
+        *lines,
+        *([f" {len(names)} columns, {left_out} of them not shown; --output json has all"] if left_out else []),
     ]
 
 
@@ -178,7 +188,53 @@ def backfill_text(result: BackfillResult) -> str:
         else:
             outcome = f"{run.predicted:,} predicted, {run.quarantined:,} quarantined"
         lines.append(f"{run.run_date}  {run.status:<18} {printable(outcome)}")
+    return "\n".join([*lines, backfill_counts(result)])
+
+
+def backfill_counts(result: BackfillResult) -> str:
+    """Say how many run dates ended how."""
+    counts = Counter(run.status for run in result.runs)
+    return f"{len(result.runs)} run dates: {', '.join(f'{count} {status}' for status, count in counts.items())}"
+
+
+def init_text(result: InitResult) -> str:
+    """Say what was made, and what comes next, each a command that works as it stands."""
+    job, inbox = shlex.quote(result.job_file), shlex.quote(result.inbox)
+    sample, warehouse = (shlex.quote(str(Path(result.folder) / f"sample.{kind}")) for kind in ("csv", "duckdb"))
+    return "\n".join(
+        [
+            f"{result.job_file}: the job, with a comment for each key",
+            f"{result.json_schema}: what it can hold, for editors",
+            f"{result.inbox}: a folder for the files to score",
+            f"{result.warehouse}: where the predictions will be",
+            "",
+            "Next:",
+            f"  genrepipe doctor {job}",
+            "With made-up tracks, in a warehouse of their own:",
+            f"  genrepipe sample --out {sample}",
+            f"  genrepipe run {job} --source {sample} --warehouse {warehouse}",
+            f"When your files are in {inbox}:",
+            f"  genrepipe run {job}",
+        ]
+    )
+
+
+def doctor_text(result: DoctorResult) -> str:
+    """Show each finding, with what to do about those that are not ok."""
+    colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+    lines = []
+    for each in result.findings:
+        lines.append(
+            f"{styled(f'{each.status:<4}', fg=colours[each.status])}  {each.check:<12} {printable(each.message)}"
+        )
+        if each.remedy:
+            lines.append(f"{'':<19}{printable(each.remedy)}")
     return "\n".join(lines)
+
+
+def styled(text: str, **style: Any) -> str:
+    """Return text in colour where stdout is a terminal that wants it."""
+    return click.style(text, **style) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
 
 
 def rollback_text(result: RollbackResult) -> str:
@@ -290,9 +346,11 @@ def compare_text(result: CompareResult) -> str:
 
 def config_text(result: dict[str, Any]) -> str:
     """Show each key, its value and where it comes from."""
-    return "\n".join(
-        f"{each['key']:<14} {printable(each['value']):<40} {printable(each['origin'])}" for each in result["settings"]
-    )
+    rows = [
+        (each["key"], "" if each["value"] is None else printable(each["value"]), printable(each["origin"]))
+        for each in result["settings"]
+    ]
+    return "\n".join(_table(("key", "value", "from"), rows))
 
 
 def proposed_text(result: ProposeResult) -> str:
@@ -305,18 +363,23 @@ def proposed_text(result: ProposeResult) -> str:
 
 def recipes_text(result: dict[str, Any]) -> str:
     """List the recipes that ship."""
-    return "\n".join(f"{each['recipe']:<24} {each['description']}" for each in result["recipes"])
+    return "\n".join(
+        _table(("recipe", "what it reads"), [(each["recipe"], each["description"]) for each in result["recipes"]])
+    )
 
 
 def checked_text(result: ValidateResult) -> str:
     """Show what the contract's columns hold, as a recipe reads them, and how the source keeps its contract."""
-    lines = [f"{'column':<17} {'missing':>9}  {'5 %':>12} {'median':>12} {'95 %':>12}  most frequent"]
-    for column in result.columns:
-        numbers = " ".join(
-            f"{'' if each is None else f'{each:,.6g}':>12}" for each in (column.low, column.median, column.high)
+    rows = [
+        (
+            column.name,
+            f"{column.missing:,}",
+            *("" if each is None else f"{each:,.6g}" for each in (column.low, column.median, column.high)),
+            ", ".join(f"{printable(each['value'])[:24]} {each['rows']:,}" for each in column.values[:4]),
         )
-        values = ", ".join(f"{printable(each['value'])[:24]} {each['rows']:,}" for each in column.values[:4])
-        lines.append(f"{column.name:<17} {column.missing:>9,}  {numbers}  {values}".rstrip())
+        for column in result.columns
+    ]
+    lines = _table(("column", "missing", "5 %", "median", "95 %", "most frequent"), rows, range(1, 5))
     return "\n".join([*lines, "", validate_text(result)])
 
 
@@ -330,41 +393,44 @@ def validate_text(result: ValidateResult) -> str:
         *([f"left out by the recipe's filter: {result.filtered:,} rows more"] if result.filtered else []),
         f"rejected {result.quarantined_percent:.2f} %, the limit is {result.max_quarantined_percent} %",
         *result.notes,
-        *(
-            f"  {check.verdict:>8}  {check.name} {check.observed:g}: {check.sentence}"
-            for check in result.checks
-            if check.verdict != "passed"
-        ),
     ]
+    for check in result.checks:
+        if check.verdict != "passed":
+            lines.append(f"  {check.verdict:>8}  {check.name} {check.observed:g}: {check.sentence}")
+            lines += _values(check.values)
     lines += [f"  doubtful  {doubt}" for doubt in result.doubts]
     for reason in result.reasons:
         lines.append(f"  {reason.rows:>8,}  {printable(reason.reason)}")
-        if reason.values:
-            lines.append(
-                "            " + ", ".join(f"{printable(each['value'])!r} {each['rows']:,}" for each in reason.values)
-            )
-        lines += [f"            {printable(example['file'])} row {example['row']}" for example in reason.examples]
+        lines += _values(reason.values)
+        for file, examples in itertools.groupby(reason.examples, lambda example: str(example["file"])):
+            rows = [f"{example['row']:,}" for example in examples]
+            lines.append(f"            {printable(file)} row {', '.join(rows)}")
     return "\n".join(lines)
+
+
+def _values(values: Sequence[dict[str, Any]]) -> list[str]:
+    """Show the values that break a rule, and how many rows have each."""
+    told = ", ".join(f"{printable(each['value'])!r} {each['rows']:,}" for each in values)
+    return [f"            {told}"] if told else []
 
 
 def train_text(result: TrainResult) -> str:
     """Show the measures of the trained bundles, mean ± sd over folds."""
     shown = {"macro_auroc": "AUROC macro", "micro_auroc": "AUROC micro", "accuracy": "accuracy", "top2": "top-2", "log_loss": "log loss", "ece": "ECE"}  # fmt: skip
     lines = [f"trained on {result.tracks:,} tracks; mean ± sd over 5 folds", ""]
-    lines.append(
-        f"{'model':<19} {'split':<19} {' '.join(f'{name:<15}' for name in shown.values())} parameters epochs seconds   KB"
-    )
+    rows = []
     for bundle in result.bundles:
-        tail = f"{bundle.parameters:>10,} {bundle.epochs:>6} {bundle.seconds:>7} {bundle.bytes // 1000:>4}"
+        tail = [f"{bundle.parameters:,}", str(bundle.epochs), f"{bundle.seconds}", str(bundle.bytes // 1000)]
         for split, measured in bundle.metrics.items():
-            cells = " ".join(f"{m['mean']:.4f} ± {m['sd']:.4f}" for m in (measured[k] for k in shown))
-            lines.append(f"{bundle.model:<19} {split.replace('_', ' '):<19} {cells} {tail}".rstrip())
-            tail = ""
-    lines += ["", f"{'tempo imputer':<20} {'MAE, bpm':<17} R²"]
-    lines += [
-        f"{name:<20} {m['mae']['mean']:.2f} ± {m['mae']['sd']:.2f}      {m['r2']['mean']:.4f} ± {m['r2']['sd']:.4f}"
+            cells = [f"{m['mean']:.4f} ± {m['sd']:.4f}" for m in (measured[k] for k in shown)]
+            rows.append([bundle.model, split.replace("_", " "), *cells, *tail])
+            tail = [""] * len(tail)
+    lines += _table(["model", "split", *shown.values(), "parameters", "epochs", "seconds", "KB"], rows, range(2, 12))
+    imputers = [
+        [name, *(f"{m[key]['mean']:.{places}f} ± {m[key]['sd']:.{places}f}" for key, places in (("mae", 2), ("r2", 4)))]
         for name, m in result.tempo_imputers.items()
     ]
+    lines += ["", *_table(["tempo imputer", "MAE, bpm", "R²"], imputers, range(1, 3))]
     lines += ["", *(f"{bundle.folder}  sha256 {bundle.sha256[:16]}" for bundle in result.bundles)]
     return "\n".join(lines)
 
@@ -386,16 +452,18 @@ def explore_text(result: ExploreResult) -> str:
 
 
 def models_text(result: ModelList) -> str:
-    """List bundles with their artist-disjoint measures."""
-    lines = [f"  {'model':<20} {'version':<8} {'parameters':>10}  AUROC macro  accuracy  (artist-disjoint)"]
+    """List bundles with their artist-disjoint measures, and those that are broken; * is the champion."""
+    rows, broken = [], []
     for model in result.models:
-        start = f"{'*' if model.champion else ' '} {model.model:<20}"
+        name = f"{'*' if model.champion else ' '} {model.model}"
         if isinstance(model, BrokenModel):
-            lines.append(f"{start} {printable(model.broken)}")
+            broken.append(f" {name}: {printable(model.broken)}")
         else:
-            measures = f"{model.macro_auroc:>11.3f}  {model.accuracy:>8.3f}"
-            lines.append(f"{start} {model.version:<8} {model.parameters:>10,}  {measures}  {model.summary}")
-    return "\n".join(lines)
+            measures = [f"{model.parameters:,}", f"{model.macro_auroc:.3f}", f"{model.accuracy:.3f}"]
+            rows.append([name, model.version, *measures, model.summary])
+    names = ["  model", "version", "parameters", "AUROC", "accuracy", "what it is"]
+    note = " AUROC, macro-averaged, and accuracy are those of artists that it was not trained on."
+    return "\n".join([*_table(names, rows, range(2, 5)), *broken, "", note])
 
 
 def verified_model_text(result: VerifiedModel) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from genrepipe.cli import rendering
+from genrepipe.cli import completion, rendering
 from genrepipe.cli.options import (
     FROM,
+    LOGGING,
     OUTPUT,
     READING,
     SET,
@@ -19,6 +21,7 @@ from genrepipe.cli.options import (
     RequestCommand,
     flags,
     job_request,
+    log_options,
     recipe_of,
     score_request,
     settings_of,
@@ -33,9 +36,10 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=RequestCommand, kind="score", positional=("source",))
-@click.argument("source", nargs=-1)
+@click.argument("source", nargs=-1, shell_complete=completion.files)
 @FROM
 @TO
+@LOGGING
 @OUTPUT
 def score(first: str | None, last: str | None, output: str, **values: Any) -> None:
     """Score SOURCE into a warehouse: CSV, JSON Lines or Parquet files, globs, folders, lake tables, file.duckdb::table, s3://….
@@ -55,18 +59,31 @@ def _run_score(request: ScoreRequest, first: str | None, last: str | None, outpu
     if (first is None) != (last is None):
         raise UsageError("--from and --to belong together", "Name both dates, or neither")
     with signals.deferred():
-        from genrepipe.observers import following
+        from genrepipe import observers
         from genrepipe.pipeline.backfill import backfill
+        from genrepipe.pipeline.results import BackfillResult, ScoreResult
         from genrepipe.pipeline.score import score
 
-        with following(request) as reporter:
+        with observers.following(request, **log_options(), nights=first is not None) as reporter:
             if first is None or last is None:
-                show(score(request, reporter), output, rendering.score_text)
-                return
-            result, failure = backfill(request, first, last, reporter)
-        show(result, output, rendering.backfill_text)
+                result: ScoreResult | BackfillResult = score(request, reporter)
+                failure = None
+            else:
+                result, failure = backfill(request, first, last, reporter)
+        if isinstance(result, ScoreResult):
+            show(result, output, rendering.score_text)
+        else:
+            show(result, output, rendering.backfill_counts if _shows_nights() else rendering.backfill_text)
         if failure is not None:
             raise failure
+
+
+def _shows_nights() -> bool:
+    """Return whether the log has shown every night on the terminal where the result will be."""
+    chosen = log_options()
+    return (
+        sys.stdout.isatty() and sys.stderr.isatty() and not chosen.get("quiet") and chosen.get("log_format") != "json"
+    )
 
 
 @click.command()
@@ -98,10 +115,11 @@ def refuse(result: ValidateResult, source: tuple[str, ...]) -> None:
 
 
 @click.command(cls=RequestCommand, kind="score")
-@click.argument("job_file", type=click.Path(readable=False, path_type=Path))
+@click.argument("job_file", type=click.Path(readable=False, path_type=Path), shell_complete=completion.job_files)
 @SET
 @FROM
 @TO
+@LOGGING
 @OUTPUT
 def run(
     job_file: Path, settings: tuple[str, ...], first: str | None, last: str | None, output: str, **values: Any
@@ -134,7 +152,10 @@ def config() -> None:
 
 
 @config.command("show", cls=RequestCommand, kind="score")
-@click.argument("job_file", type=click.Path(readable=False, path_type=Path), default=Path("score_nightly"))
+@click.argument(
+    "job_file", type=click.Path(readable=False, path_type=Path), default=Path("score_nightly"),
+    shell_complete=completion.job_files,
+)  # fmt: skip
 @SET
 @OUTPUT
 def config_show(job_file: Path, settings: tuple[str, ...], output: str, **values: Any) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genrepipe.cli import rendering
-from genrepipe.cli.options import OUTPUT, READING, SOURCE, RequestCommand, flags, recipe_of
+from genrepipe.cli import completion, rendering
+from genrepipe.cli.options import LOGGING, OUTPUT, READING, SOURCE, RequestCommand, flags, recipe_of, watching
 from genrepipe.cli.output import show
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=RequestCommand, kind="train", positional=("source",))
-@click.argument("source", nargs=-1)
+@click.argument("source", nargs=-1, shell_complete=completion.files)
+@LOGGING
 @OUTPUT
 def train(output: str, **values: Any) -> None:
     """Train bundles on labelled SOURCE and measure them. Needs: pip install 'genrepipe[train]'.
@@ -35,9 +36,10 @@ def train(output: str, **values: Any) -> None:
 
 
 @click.command()
-@click.argument("bundle")
+@click.argument("bundle", shell_complete=completion.models)
 @SOURCE
 @READING
+@LOGGING
 @OUTPUT
 def audit(bundle: str, source: tuple[str, ...], encoding: str, output: str, **keys: Any) -> None:
     """Look for leaks in how BUNDLE is trained and measured on labelled SOURCE. Exits with 78 where a gate fails.
@@ -47,7 +49,6 @@ def audit(bundle: str, source: tuple[str, ...], encoding: str, output: str, **ke
         genrepipe audit artist-context tracks.csv
     """
     from genrepipe.core.errors import BundleBroken
-    from genrepipe.observers import watching
 
     with _needs_extra(), watching() as reporter:
         from genrepipe.training.audit import audit as run_gates
@@ -66,8 +67,11 @@ def audit(bundle: str, source: tuple[str, ...], encoding: str, output: str, **ke
     required=True,
     help="The page: one HTML file that opens offline.",
 )
-@click.option("--model", help="The bundle whose answers are shown; without it, the champion.")
+@click.option(
+    "--model", shell_complete=completion.models, help="The bundle whose answers are shown; without it, the champion."
+)
 @READING
+@LOGGING
 @OUTPUT
 def explore(source: tuple[str, ...], out: Path, model: str | None, encoding: str, output: str, **keys: Any) -> None:
     """Draw labelled SOURCE, and a bundle's answers for it, on one page. Needs: pip install 'genrepipe[train]'.
@@ -76,8 +80,6 @@ def explore(source: tuple[str, ...], out: Path, model: str | None, encoding: str
     Example:
         genrepipe explore tracks.csv --out report.html
     """
-    from genrepipe.observers import watching
-
     with _needs_extra(), watching() as reporter:
         from genrepipe.pages.explore import explore as draw
 
@@ -87,8 +89,6 @@ def explore(source: tuple[str, ...], out: Path, model: str | None, encoding: str
 
 def train_bundles(request: TrainRequest) -> TrainResult:
     """Train as a request says."""
-    from genrepipe.observers import watching
-
     with _needs_extra(), watching() as reporter:
         from genrepipe.training.train import train as fit
 

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from genrepipe.cli import rendering
-from genrepipe.cli.options import BUNDLES, JOB, OUTPUT, READING, SOURCE, WAREHOUSE, Group, recipe_of
+from genrepipe.cli import completion, rendering
+from genrepipe.cli.options import (
+    BUNDLES,
+    JOB,
+    LOGGING,
+    OUTPUT,
+    READING,
+    SOURCE,
+    WAIT,
+    WAREHOUSE,
+    Group,
+    recipe_of,
+    waited,
+)
 from genrepipe.cli.output import show
+from genrepipe.core.errors import UsageError
+
+QUERY = "Write one as words, as -f FILE or @FILE, or as - for stdin"
+MAX_QUERY = 1_000_000  # characters
 
 
 @click.command()
-@click.argument("sql")
+@click.argument("sql", required=False, shell_complete=completion.files)
+@click.option(
+    "--file", "-f", type=click.Path(readable=False, path_type=Path),
+    help="Read the query from this file; @FILE in place of the query does too, and - reads stdin.",
+)  # fmt: skip
 @WAREHOUSE
 @click.option(
     "--output", type=click.Choice(["table", "csv", "json", "parquet"]), default="table", show_default=True,
     help="How to print the rows.",
 )  # fmt: skip
-def query(sql: str, warehouse: Path, output: str) -> None:
-    """Run one read-only SQL query on a warehouse.
+def query(sql: str | None, file: Path | None, warehouse: Path, output: str) -> None:
+    """Run one read-only SQL query on a warehouse: SELECT, PIVOT, UNPIVOT, SUMMARIZE, DESCRIBE or SHOW.
+
+    A table shows the first 50 rows, and as many columns as the terminal has room for; the other forms of output hold all.
 
     \b
     Example:
@@ -30,7 +53,34 @@ def query(sql: str, warehouse: Path, output: str) -> None:
     from genrepipe.core import resources
     from genrepipe.warehouse import queries
 
-    print_frame(queries.query(warehouse, sql, resources.plan()), output)
+    print_frame(queries.query(warehouse, _statement(sql, file), resources.plan()), output)
+
+
+def _statement(sql: str | None, file: Path | None) -> str:
+    """Return the query that was given as words, in a file, or on stdin."""
+    if (sql is None) == (file is None):
+        raise UsageError("The query is missing" if sql is None else "A query and a file of one", QUERY)
+    if sql is not None and sql.startswith("@"):
+        file = Path(sql[1:])
+    if file is None and sql != "-":
+        return str(sql)
+    try:
+        if file is None or file == Path("-"):
+            text = sys.stdin.read(MAX_QUERY + 1)
+        elif not file.is_file() and file.exists() and file != Path("/dev/stdin"):
+            raise UsageError(f"{file} is not a regular file", QUERY)
+        else:
+            with file.open(encoding="utf-8") as opened:
+                text = opened.read(MAX_QUERY + 1)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror}", QUERY) from error
+    except ValueError as error:
+        raise UsageError(f"{file or 'stdin'} is not UTF-8 text", "Write the query in UTF-8") from error
+    if len(text) > MAX_QUERY:
+        raise UsageError(
+            f"{file or 'stdin'} holds more than {MAX_QUERY:,} characters", "Name a file that holds a query"
+        )
+    return text
 
 
 @click.command()
@@ -94,8 +144,10 @@ def publish(
 
 @click.command()
 @WAREHOUSE
+@WAIT
+@LOGGING
 @OUTPUT
-def rollback(warehouse: Path, output: str) -> None:
+def rollback(warehouse: Path, wait: int, output: str) -> None:
     """Go back to the generation before the last run. Once more goes forward again.
 
     \b
@@ -104,14 +156,16 @@ def rollback(warehouse: Path, output: str) -> None:
     """
     from genrepipe.pipeline.rollback import rollback as go_back
 
-    show(go_back(warehouse), output, rendering.rollback_text)
+    show(waited(lambda _: go_back(warehouse), wait), output, rendering.rollback_text)
 
 
 @click.command()
 @WAREHOUSE
 @click.option("--lake", type=click.Path(path_type=Path), help="The lake, where no run was published in it yet.")
+@WAIT
+@LOGGING
 @OUTPUT
-def vacuum(warehouse: Path, lake: Path | None, output: str) -> None:
+def vacuum(warehouse: Path, lake: Path | None, wait: int, output: str) -> None:
     """Remove the files of a lake that neither this generation of the warehouse nor the one before it lists.
 
     \b
@@ -120,15 +174,22 @@ def vacuum(warehouse: Path, lake: Path | None, output: str) -> None:
     """
     from genrepipe.pipeline.vacuum import vacuum as remove_unlisted
 
-    show(remove_unlisted(warehouse, lake), output, rendering.vacuum_text)
+    show(waited(lambda _: remove_unlisted(warehouse, lake), wait), output, rendering.vacuum_text)
 
 
 @click.command()
-@click.option("--run-date", required=True, help="The run date, YYYY-MM-DD; one in the future too.")
+@click.option(
+    "--run-date",
+    shell_complete=completion.run_dates,
+    required=True,
+    help="The run date, YYYY-MM-DD; one in the future too.",
+)
 @JOB
 @WAREHOUSE
+@WAIT
+@LOGGING
 @OUTPUT
-def retract(run_date: str, job: str | None, warehouse: Path, output: str) -> None:
+def retract(run_date: str, job: str | None, warehouse: Path, wait: int, output: str) -> None:
     """Take back what a job delivered for a run date, as if it had never come.
 
     \b
@@ -137,7 +198,7 @@ def retract(run_date: str, job: str | None, warehouse: Path, output: str) -> Non
     """
     from genrepipe.pipeline.retract import retract as take_back
 
-    show(take_back(warehouse, run_date, job), output, rendering.retracted_text)
+    show(waited(lambda _: take_back(warehouse, run_date, job), wait), output, rendering.retracted_text)
 
 
 @click.group(cls=Group)
@@ -151,7 +212,7 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@click.option("--run-date", help="Of this date alone, YYYY-MM-DD.")
+@click.option("--run-date", shell_complete=completion.run_dates, help="Of this date alone, YYYY-MM-DD.")
 @WAREHOUSE
 @OUTPUT
 def quarantine_list(run_date: str | None, warehouse: Path, output: str) -> None:
@@ -167,7 +228,7 @@ def quarantine_list(run_date: str | None, warehouse: Path, output: str) -> None:
 
 
 @quarantine.command("show")
-@click.argument("row_id")
+@click.argument("row_id", shell_complete=completion.quarantined)
 @WAREHOUSE
 @OUTPUT
 def quarantine_show(row_id: str, warehouse: Path, output: str) -> None:
@@ -183,7 +244,7 @@ def quarantine_show(row_id: str, warehouse: Path, output: str) -> None:
 
 
 @quarantine.command("export")
-@click.option("--run-date", required=True, help="The run date, YYYY-MM-DD.")
+@click.option("--run-date", shell_complete=completion.run_dates, required=True, help="The run date, YYYY-MM-DD.")
 @click.option("--out", type=click.Path(readable=False, path_type=Path), required=True, help="The CSV file to correct.")
 @JOB
 @WAREHOUSE
@@ -202,22 +263,29 @@ def quarantine_export(run_date: str, out: Path, job: str | None, warehouse: Path
 
 @quarantine.command("replay")
 @click.argument("corrected", type=click.Path(readable=False, path_type=Path))
-@click.option("--run-date", required=True, help="The run date that the rows belong to, YYYY-MM-DD.")
+@click.option(
+    "--run-date",
+    shell_complete=completion.run_dates,
+    required=True,
+    help="The run date that the rows belong to, YYYY-MM-DD.",
+)
 @WAREHOUSE
 @BUNDLES
+@WAIT
+@LOGGING
 @OUTPUT
-def quarantine_replay(corrected: Path, run_date: str, warehouse: Path, bundles: Path | None, output: str) -> None:
+def quarantine_replay(
+    corrected: Path, run_date: str, warehouse: Path, bundles: Path | None, wait: int, output: str
+) -> None:
     """Score corrected rows with that date's bundle, and merge them into its predictions.
 
     \b
     Example:
         genrepipe quarantine replay fixes.csv --run-date 2026-11-22 --warehouse warehouse.duckdb
     """
-    from genrepipe.observers import watching
     from genrepipe.pipeline.replay import replay
 
-    with watching() as reporter:
-        result = replay(warehouse, corrected, run_date, bundles, reporter)
+    result = waited(lambda reporter: replay(warehouse, corrected, run_date, bundles, reporter), wait)
     show(result, output, rendering.replay_text)
 
 
@@ -225,24 +293,27 @@ def quarantine_replay(corrected: Path, run_date: str, warehouse: Path, bundles: 
 @SOURCE
 @WAREHOUSE
 @READING
+@WAIT
+@LOGGING
 @OUTPUT
-def labels(source: tuple[str, ...], warehouse: Path, encoding: str, output: str, **keys: Any) -> None:
+def labels(source: tuple[str, ...], warehouse: Path, encoding: str, wait: int, output: str, **keys: Any) -> None:
     """Take genre labels that come later, from SOURCE with instance_id and music_genre, and measure the runs by them.
 
     \b
     Example:
         genrepipe labels labels.csv --warehouse warehouse.duckdb
     """
-    from genrepipe.observers import watching
     from genrepipe.pipeline.labels import take_labels
 
-    with watching() as reporter:
-        result = take_labels(warehouse, source, encoding, recipe_of(keys), reporter)
+    read_by = recipe_of(keys)
+    result = waited(lambda reporter: take_labels(warehouse, source, encoding, read_by, reporter), wait)
     show(result, output, rendering.labels_text)
 
 
 @click.command()
-@click.option("--run", "run_id", required=True, help="The run's id, from run_history.")
+@click.option(
+    "--run", "run_id", required=True, shell_complete=completion.run_ids, help="The run's id, from run_history."
+)
 @WAREHOUSE
 @BUNDLES
 @OUTPUT

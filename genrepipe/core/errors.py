@@ -33,6 +33,7 @@ class GenrepipeError(Exception):
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(f"{what}. {remedy}" if remedy else what)
+        self.what, self.remedy = what, remedy
 
 
 class UsageError(GenrepipeError):

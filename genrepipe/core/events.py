@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from genrepipe.core.results import Result
 
+NIGHT = "night"  # the event of a note that says how a run date of a backfill ended
+
 
 @dataclass(frozen=True)
 class RunStarted:

@@ -32,3 +32,8 @@ def literal(value: object) -> str:
 def file_literal(path: Path) -> str:
     """Quote the path of one file for SQL, safe from DuckDB's globbing."""
     return literal("".join(f"[{character}]" if character in "*?[" else character for character in str(path)))
+
+
+def printable(value: object) -> str:
+    """Return text as a terminal may show it: control characters, which could move its cursor, are replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))

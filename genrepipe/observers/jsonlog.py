@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from genrepipe.core.events import Reporter, RunFailed, RunStarted
+from genrepipe.observers import sentences
 
 
 class JSONLog(Reporter):
@@ -40,7 +41,7 @@ class JSONLog(Reporter):
 
     def warning(self, check: str, **facts: Any) -> None:
         """Write a line of level warning."""
-        self._log.warning("warning", check=check, **facts)
+        self._log.warning("warning", check=check, message=sentences.warning(check, facts), **facts)
 
     def progress(self, task: str, done: float, total: float, **facts: Any) -> None:
         """Write a line when the task is done."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genrepipe.core import resources
 from genrepipe.core.errors import GenrepipeError, Interrupted, UsageError
-from genrepipe.core.events import SILENT, Reporter
+from genrepipe.core.events import NIGHT, SILENT, Reporter
 from genrepipe.pipeline.results import BackfillResult, FailedDate, MissingResult, ScoreResult
 from genrepipe.pipeline.score import score
 from genrepipe.warehouse import ledger, schema
@@ -54,12 +54,18 @@ def backfill(
     failures: list[GenrepipeError] = []
     for day in run_dates(first, last):
         try:
-            runs.append(score(request.model_copy(update={"run_date": day}), reporter))
+            result = score(request.model_copy(update={"run_date": day}), reporter)
+            runs.append(result)
+            reporter.note(
+                NIGHT, run_date=day, status=result.status, predicted=result.predicted, quarantined=result.quarantined,
+                seconds=result.seconds,
+            )  # fmt: skip
         except Interrupted:
             raise
         except GenrepipeError as error:
             failures.append(error)
             runs.append(FailedDate(day, type(error).__name__, str(error), error.exit_code))
+            reporter.note(NIGHT, run_date=day, status="failed", error=str(error), exit_code=error.exit_code)
     failure = failures[0] if failures else None
     status = "failed" if failure else "published"
     return BackfillResult(status, runs, failure.exit_code if failure else 0), failure

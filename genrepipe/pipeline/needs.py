@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -50,8 +51,19 @@ def _packed(path: Path, size: int) -> float:
     return 1.0
 
 
-def tell(text: float, warehouse: Path, plan: Plan, reporter: Reporter) -> None:
-    """Report how much memory and disk a run of a source of so much ``text`` will need, and warn where there is less."""
+@dataclass(frozen=True)
+class Needs:
+    """What a run will need, and what there is, in bytes; how much disk is free may not be known."""
+
+    memory: int
+    memory_there: int
+    disk: int
+    disk_free: int | None
+    fits_in_memory: bool
+
+
+def of(text: float, warehouse: Path, plan: Plan) -> Needs:
+    """Return what a run of a source of so much ``text`` will need of memory, and of disk beside the warehouse."""
     memory = max(plan.duckdb_memory_mb * MB, int(text * LEAST)) + BESIDE_DUCKDB
     copied, free = 0, None
     with suppress(OSError):
@@ -59,12 +71,19 @@ def tell(text: float, warehouse: Path, plan: Plan, reporter: Reporter) -> None:
     with suppress(OSError):
         free = shutil.disk_usage(warehouse.resolve().parent).free
     disk = copied + text * WRITTEN + max(0.0, text * LANDED - plan.duckdb_memory_mb * MB)
-    reporter.note("needs", memory_mb=memory // MB, disk_mb=round(disk / MB))
-    if memory > resources.memory() or text * LEAST > plan.duckdb_memory_mb * MB:
+    fits = memory <= resources.memory() and text * LEAST <= plan.duckdb_memory_mb * MB
+    return Needs(memory, resources.memory(), round(disk), free, fits)
+
+
+def tell(text: float, warehouse: Path, plan: Plan, reporter: Reporter) -> None:
+    """Report how much memory and disk a run of a source of so much ``text`` will need, and warn where there is less."""
+    needs = of(text, warehouse, plan)
+    reporter.note("needs", memory_mb=needs.memory // MB, disk_mb=round(needs.disk / MB))
+    if not needs.fits_in_memory:
         reporter.warning(
-            "memory", needed_mb=memory // MB, there_are_mb=resources.memory() // MB, remedy=f"Give the container more memory, or {ELSEWHERE}",
+            "memory", needed_mb=needs.memory // MB, there_are_mb=needs.memory_there // MB, remedy=f"Give the container more memory, or {ELSEWHERE}",
         )  # fmt: skip
-    if free is not None and disk > free:
+    if needs.disk_free is not None and needs.disk > needs.disk_free:
         reporter.warning(
-            "disk", needed_mb=round(disk / MB), free_mb=free // MB, remedy=f"Free room beside {warehouse}, or the run may end with 74; or {ELSEWHERE}",
+            "disk", needed_mb=round(needs.disk / MB), free_mb=needs.disk_free // MB, remedy=f"Free room beside {warehouse}, or the run may end with 74; or {ELSEWHERE}",
         )  # fmt: skip

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, Un
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from genrepipe.core import assets, yamltext
+from genrepipe.core import assets, waiting, yamltext
 from genrepipe.core.errors import ConfigurationError, UsageError, nearest
 from genrepipe.ingest import recipes
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from genrepipe.ingest.recipes import SourceRecipe
 
 PREFIX = "GENREPIPE_"
-BEGIN = "Name a job file, or begin one from jobs/score_nightly.yaml"
+BEGIN = "Name a job file, or begin one with: genrepipe init FOLDER"
 MAX_KEEP_DAYS = 36_500  # a century
 MAX_BUCKETS = 4096
 MAX_MOUNTED = 100_000  # characters of a mounted value
@@ -159,6 +159,10 @@ class ScoreRequest(Request):
     keep_days: int | None = Field(
         None, ge=1, le=MAX_KEEP_DAYS, description="Forget run dates further than this behind the newest."
     )
+    wait: Annotated[Text | None, Flag("--wait", "DURATION")] = Field(
+        None,
+        description="Wait so long, such as 10m, for another run, or for whoever has the warehouse open for writing; without it, not at all.",
+    )
     force: bool = Field(
         False, description="Clean and score everything again, also what is already published from the same input."
     )
@@ -188,6 +192,18 @@ class ScoreRequest(Request):
     ping_start: str | None = Field(None, description="Request this address when a run starts.")
     ping_success: str | None = Field(None, description="Request this address when a run succeeds.")
     ping_failure: str | None = Field(None, description="Request this address when a run fails.")
+
+    @field_validator("wait")
+    @classmethod
+    def _is_a_duration(cls, value: str | None) -> str | None:
+        if value is not None:
+            waiting.seconds(value)
+        return value
+
+    @property
+    def wait_seconds(self) -> int:
+        """How long another process that holds the warehouse is waited for."""
+        return waiting.seconds(self.wait) if self.wait else 0
 
 
 class TrainRequest(Request):

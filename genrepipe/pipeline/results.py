@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genrepipe.core.results import Result
 
@@ -140,6 +140,38 @@ class BackfillResult(Result):
 
 
 @dataclass(frozen=True)
+class InitResult(Result):
+    """A folder for a job that was begun, and what it holds."""
+
+    folder: str
+    job_file: str
+    json_schema: str
+    inbox: str
+    warehouse: str
+    status: str = "begun"
+
+
+@dataclass(frozen=True)
+class Finding(Result):
+    """One thing that ``doctor`` looked at."""
+
+    check: str
+    status: str  # ok, warn or fail
+    message: str
+    remedy: str = ""
+    exit_code: int = 0  # with which a run would end, where it fails
+
+
+@dataclass(frozen=True)
+class DoctorResult(Result):
+    """Whether a job can run; ``exit_code`` is that of the first finding that fails, or 0."""
+
+    status: str  # ok, warn or fail: the worst of the findings
+    findings: list[Finding]
+    exit_code: int
+
+
+@dataclass(frozen=True)
 class MissingResult(Result):
     """The dates of a range without a published run."""
 
@@ -157,6 +189,7 @@ class CheckSummary(Result):
     observed: float
     allowed: float
     sentence: str
+    values: list[dict[str, Any]]  # the most frequent that break it, where it counts the rows of one column
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,10 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
         scoring = ScoringRun(request, run, source, models, plan, reporter, stages)
         if request.dry_run:
             return _dry_run(scoring)
-        with closing(scoring.engine), write_session(request.warehouse, run, plan, stages) as session:
+        with (
+            closing(scoring.engine),
+            write_session(request.warehouse, run, plan, stages, request.wait_seconds) as session,
+        ):
             if known := scoring.already_published(session.current):
                 return known
             session.record_failure = scoring.record_failure
@@ -80,7 +83,11 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
 
 def _dry_run(scoring: ScoringRun) -> ScoreResult:
     """Do everything but write."""
-    with dry_session(scoring.request.warehouse, scoring.run, scoring.plan) as (database, before):
+    request = scoring.request
+    with dry_session(request.warehouse, scoring.run, scoring.plan, scoring.stages, request.wait_seconds) as (
+        database,
+        before,
+    ):
         scoring.hash_source(database)
         scoring.open(database, before)
         scoring.land()

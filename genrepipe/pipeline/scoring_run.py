@@ -221,7 +221,9 @@ class ScoringRun:
             self.checks += self.engine.audits()
         for result in self.checks:
             if result.status == "warning":
-                self.reporter.warning(result.name, observed=round(result.observed, 4), allowed=result.allowed)
+                self.reporter.warning(
+                    result.name, observed=round(result.observed, 4), allowed=result.allowed, sentence=result.sentence
+                )
         try:
             checks.refuse_output(self.checks)
         except OutputBroken:

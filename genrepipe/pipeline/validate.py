@@ -37,16 +37,21 @@ def validate(source: tuple[str, ...], encoding: str = "utf-8", recipe: SourceRec
         counts = landed.counts
         prepare.bind_delivery(steps, landed, opened)
         reasons = quarantine.reasons(steps)
-        results = checks.of_contract(steps, "source_tracks", {})
+        results = [
+            CheckSummary(
+                result.name, result.status, round(result.observed, 4), result.allowed, result.sentence,
+                checks.offending(steps, result.name) if result.status != "passed" else [],
+            )
+            for result in checks.of_contract(steps, "source_tracks", {})
+        ]  # fmt: skip
         summaries, doubts = columns.summarise(steps.database), columns.doubts(steps.database)
-    rejected = any(result.status == "failed" for result in results) or counts.received == counts.empty
+    rejected = any(result.verdict == "failed" for result in results) or counts.received == counts.empty
     return ValidateResult(
         status="rejected" if rejected else "accepted", received=counts.received, accepted=counts.accepted,
         quarantined=counts.quarantined, duplicates=counts.duplicates, empty=counts.empty, filtered=counts.filtered,
         quarantined_percent=round(counts.quarantined_percent, 4),
         max_quarantined_percent=contracts.load("source_tracks").table.check("quarantined_percent").limit,
         reasons=reasons,
-        checks=[CheckSummary(r.name, r.status, round(r.observed, 4), r.allowed, r.sentence) for r in results],
-        notes=[*landed.notes, *(f"not read: {name}" for name in opened.not_read)], doubts=doubts, columns=summaries,
+        checks=results, notes=[*landed.notes, *(f"not read: {name}" for name in opened.not_read)], doubts=doubts, columns=summaries,
         seconds=round(run.seconds, 3),
     )  # fmt: skip

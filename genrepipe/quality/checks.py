@@ -6,12 +6,14 @@ rows which offend. An error stops the run; a warning is recorded and publishes. 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from genrepipe import contracts
 from genrepipe.core import assets
 from genrepipe.core.errors import ConfigurationError, OutputBroken, TooManyRejected, nearest
+from genrepipe.core.quoting import identifier
 from genrepipe.quality import quarantine
 from genrepipe.warehouse.steps import header
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # What a check of a table reads of a run; the table itself shows what is published.
 OF_RUN = {"predictions": "run_predictions"}
+EXAMPLES, VALUE = 5, 60  # values that are shown of a check, and characters of each
+COUNTED = re.compile(r"SELECT count\(\*\) (?P<rows>FROM landed WHERE (?P<column>\w+) .+)", re.DOTALL)
 PUBLISHED = {"predictions", "predictions_latest", "prediction_probabilities", "genre_daily"}
 
 
@@ -79,6 +83,22 @@ def of_contract(steps: Steps, contract: str, limits: Mapping[str, float]) -> lis
         sentence = f"{rule.description} At most {limit:g} {rule.unit}."
         results.append(CheckResult(name, sentence, observed, limit, rule.severity))
     return results
+
+
+def offending(steps: Steps, name: str) -> list[dict[str, Any]]:
+    """Return the values that a check of the source counts and how many rows have each, the most frequent first.
+
+    Only a check that counts the rows of one column has some.
+    """
+    table = contracts.load("source_tracks").table
+    counted = COUNTED.fullmatch(table.check(name).query or "")
+    if counted is None or counted["column"] not in table.columns:
+        return []
+    column = identifier(counted["column"])
+    return steps.database.dicts(
+        f"SELECT left({column}, {VALUE}) AS value, count(*) AS rows {counted['rows']} GROUP BY ALL "
+        f"ORDER BY rows DESC, value LIMIT {EXAMPLES}"
+    )
 
 
 def of_audits(steps: Steps) -> list[CheckResult]:

@@ -2,7 +2,7 @@
 
 Every genre has the real table's feature distributions and their correlations (a Gaussian copula over measured
 quantiles), artists have several tracks that resemble one another, and the sentinels, empty rows and audio twins of
-other genres come at the measured rates. Artists and titles are invented; nobody's music is described.
+other genres come at the measured rates. Ids begin with ``PREFIX``. Artists and titles are invented; nobody's music is described.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ NUMBERS = (
     "popularity", "acousticness", "danceability", "duration_ms", "energy", "instrumentalness", "liveness", "loudness",
     "speechiness", "tempo", "valence",
 )  # fmt: skip
+PREFIX = "sample-"  # of ids: those of a real catalogue are others, whatever warehouse both come into
 ARTIST_SHARE = 0.35  # of a feature's variance within a genre that an artist's tracks have in common
 
 _FIRST = [
@@ -171,7 +172,7 @@ def make(rows: int, seed: int, broken: int = 0) -> pl.DataFrame:
 
     table = pl.DataFrame(
         {
-            "instance_id": [f"{i}.0" for i in rng.choice(10 * rows + 20_000, rows, replace=False)],
+            "instance_id": [f"{PREFIX}{i}" for i in rng.choice(10 * rows + 20_000, rows, replace=False)],
             "artist_name": [names[a] for a in artists[which]],
             "track_name": _titles(artists[which], names, rng),
             **{name: [repr(float(v)) for v in numbers[which, i]] for i, name in enumerate(NUMBERS)},

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Parameters = dict[str, Any] | list[Any] | None
 
-STORAGE_VERSION = "v1.5.0"  # other tools of that release and later can open the file
+STORAGE_VERSION = "v1.4.0"  # clients of that release and later can open the file; one that exists keeps its own
 # A warehouse by these names would be opened in memory, or read as something else.
 NOT_WAREHOUSES = {".csv", ".tsv", ".parquet", ".json", ".gz", ".zst"}
 MAGIC = b"DUCK"  # bytes 8 to 11 of a DuckDB file

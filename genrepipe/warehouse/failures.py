@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import duckdb
 
-from genrepipe.core import signals
+from genrepipe.core import processes, signals
 from genrepipe.core.errors import (
     CHECK,
     MORE_MEMORY,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AGAIN = "Free disk space or memory, then run again"
-CLOSE = "Wait for it or close it, then run again"
+CLOSE = "Close it there, or wait for it: a job and every command that writes has --wait 10m"
 RESTORE = "Restore contracts/ and sql/, or correct what was changed there"
 BACKUP = "Restore it from a backup, or name another --warehouse"
 
@@ -154,9 +154,7 @@ def of_statement(error: duckdb.Error, path: Path | None) -> GenrepipeError:
     if "cannot encode str as utf-8" in lowered:
         return UsageError("A value of the command is not UTF-8 text", "Write it in UTF-8")
     if "could not set lock" in lowered or "conflicting lock" in lowered:
-        holder = re.search(r"lock is held in (.+?)(?:\. |$)", str(error))
-        who = f" ({holder.group(1)})" if holder else ""
-        return WarehouseBusy(f"{path} is open in another process{who}", CLOSE)
+        return WarehouseBusy(f"{path} is open for writing in another process{_holder(error)}", CLOSE)
     if isinstance(error, duckdb.OutOfMemoryException):
         return StorageError(f"{path or 'The run'}: {text}", AGAIN)
     if number := system_errno(error):
@@ -190,7 +188,9 @@ def of_reading(error: duckdb.Error, file: NamedFile) -> GenrepipeError:
             f"{file.name} is not UTF-8 text", "If it is Latin-1 or UTF-16, add --encoding latin-1 or utf-16"
         )
     if "conflicting lock" in lowered or "could not set lock" in lowered or row.reading is WarehouseBusy:
-        return WarehouseBusy(f"{file.name} is open for writing in another process", CLOSE)
+        return WarehouseBusy(
+            f"{file.name} is open for writing in another process{_holder(error)}", "Close it there, then run again"
+        )
     if isinstance(error, duckdb.OutOfMemoryException):
         return StorageError(f"Reading {file.name}: {text}", AGAIN)
     if number := system_errno(error):
@@ -220,6 +220,15 @@ def of_query(error: duckdb.Error | GenrepipeError, path: Path) -> GenrepipeError
         remedy = "SHOW TABLES lists the tables" if missing else "DESCRIBE predictions_latest names a table's columns"
         return UsageError(f"The query failed: {' '.join(words).rstrip('.!?')}", remedy)
     return of_statement(error, path)
+
+
+def _holder(error: duckdb.Error) -> str:
+    """Return who holds the lock that an error tells of, in brackets, as far as DuckDB and the system know."""
+    told = re.search(r"lock is held in (.+?)(?:\. |$)", str(error))
+    if told is None:
+        return ""
+    pid = re.search(r"\(PID (\d+)\)", told.group(1))
+    return f" ({processes.described(int(pid.group(1))) if pid else told.group(1)})"
 
 
 def _line(error: duckdb.Error) -> str:

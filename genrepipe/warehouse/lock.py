@@ -15,13 +15,14 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any
 
+from genrepipe.core import processes
 from genrepipe.core.errors import CHECK, REMEDIES, StorageError, WarehouseBusy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BUSY = "Wait for it, or stop it; then run again"
+BUSY = "Stop it, or wait for it: --wait 10m does"
 HELD = {errno.EWOULDBLOCK, errno.EACCES}  # what flock says of a lock that another process holds; NFS says the latter
 UNRECORDED = "unrecorded"
 MAX_TEXT = 1 << 20  # characters that are read of a lock file
@@ -97,6 +98,28 @@ def locked(path: Path, warehouse: Path, identity: dict[str, str]) -> Iterator[Lo
             return
 
 
+def holder(path: Path) -> str | None:
+    """Return who holds the lock file ``path``, or None where nobody does; the file is neither made nor removed.
+
+    Raises
+    ------
+    OSError
+        It cannot be looked at.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in HELD:
+                raise
+            return _holder(_read(file))
+    return None
+
+
 def _opened(path: Path) -> IO[str]:
     """Open the lock file; a link, a pipe or a device in its place is refused, since what it leads to would be emptied."""
     try:
@@ -122,6 +145,8 @@ def _read(file: IO[str]) -> dict[str, Any] | None:
 def _holder(content: dict[str, Any] | None) -> str:
     if not content:
         return "another run"
-    return (
-        f"run {content.get('run_id')} of {content.get('run_date')} (PID {content.get('pid')} on {content.get('host')})"
-    )
+    pid, host = content.get("pid"), content.get("host")
+    who = f"PID {pid} on {host}"
+    if isinstance(pid, int) and host == socket.gethostname():
+        who = processes.described(pid).replace(f"PID {pid}", who, 1)
+    return f"run {content.get('run_id')} of {content.get('run_date')} ({who})"

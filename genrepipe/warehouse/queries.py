@@ -56,7 +56,10 @@ def _ask(database: Database, statement: str) -> pl.DataFrame:
             database.execute(f"CREATE TEMP TABLE pivoted AS FROM ({bare}\n)")
             bare = "FROM pivoted"
         elif [each.type for each in statements] != [duckdb.StatementType.SELECT]:
-            raise UsageError("The query is not one SELECT", "Write one query; DESCRIBE and SHOW are queries too")
+            raise UsageError(
+                "The query is not one SELECT",
+                "Write one query; PIVOT, UNPIVOT, SUMMARIZE, DESCRIBE and SHOW are queries too",
+            )
         columns = database.rows(f"DESCRIBE ({bare}\n)")
         names = [f"c{i}" for i in range(len(columns))]
         cast = {name: _printable(name, str(column[1])) for name, column in zip(names, columns, strict=True)}
@@ -80,12 +83,13 @@ def _ask(database: Database, statement: str) -> pl.DataFrame:
 
 def _without_end(statement: str) -> str:
     """Return one statement without the semicolons and comments after it."""
-    end = len(statement)
+    text = statement.encode()  # offsets count bytes
+    end = len(text)
     for offset, kind in reversed(duckdb.tokenize(statement)):
-        if kind != duckdb.token_type.comment and statement[offset] != ";":
+        if kind != duckdb.token_type.comment and text[offset : offset + 1] != b";":
             break
         end = offset
-    return statement[:end]
+    return text[:end].decode()
 
 
 def _beyond(frame: pl.DataFrame) -> list[str]:

@@ -14,12 +14,14 @@ publishes the result; or, where the command fails, the line of the ledger that s
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from genrepipe.core import signals
 from genrepipe.core.errors import ConfigurationError, UsageError, WarehouseUnusable
 from genrepipe.core.events import Stages
+from genrepipe.core.waiting import until_free
 from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.connection import Database, refuse_unusable
 from genrepipe.warehouse.generations import Generations, sibling
@@ -138,15 +140,18 @@ class WriteSession:
 
 
 @contextmanager
-def dry_session(path: Path, run: Run, plan: Plan) -> Iterator[tuple[Database, Database | None]]:
+def dry_session(
+    path: Path, run: Run, plan: Plan, stages: Stages | None = None, wait: float = 0
+) -> Iterator[tuple[Database, Database | None]]:
     """Yield a database in memory with what a run of this job reads of a warehouse, and the warehouse, if it exists."""
+    reporter = (stages or Stages()).reporter
     with ExitStack() as stack:
         memory = stack.enter_context(schema.open_memory(plan))
         stack.enter_context(signals.on_signal(memory.interrupt))
         if not path.exists():
             yield memory, None
             return
-        current = stack.enter_context(schema.open_reading(path, plan))
+        current = until_free(lambda: stack.enter_context(schema.open_reading(path, plan)), wait, reporter)
         steps = Steps(current)
         steps.bind_row("run", **run.relation())
         steps.make("recent_dates")
@@ -170,8 +175,12 @@ def dry_session(path: Path, run: Run, plan: Plan) -> Iterator[tuple[Database, Da
 
 
 @contextmanager
-def write_session(path: Path, run: Run, plan: Plan, stages: Stages | None = None) -> Iterator[WriteSession]:
+def write_session(
+    path: Path, run: Run, plan: Plan, stages: Stages | None = None, wait: float = 0
+) -> Iterator[WriteSession]:
     """Write a warehouse: take its lock, hold its current generation, and publish the next one or the evidence.
+
+    Where another process has one of the two, it is waited for, for ``wait`` seconds at most.
 
     Raises
     ------
@@ -185,12 +194,19 @@ def write_session(path: Path, run: Run, plan: Plan, stages: Stages | None = None
     refuse_unusable(path, read_only=False)
     stages = stages or Stages()
     named, path = path, path.resolve()  # a link to a warehouse stays one, and leads to the next generation
-    with locked(sibling(path, "lock"), path, run.identity()) as lock:
+    if wait:
+        stages.start("waiting")  # what is waited for is no part of another stage
+    since = time.monotonic()
+    with ExitStack() as stack:
+        lock = until_free(
+            lambda: stack.enter_context(locked(sibling(path, "lock"), path, run.identity())), wait, stages.reporter
+        )
         stages.start("lock")
         files = Generations(path, plan, lock.inherited)
         files.recover()
         try:
-            session = WriteSession(files, lock, run, stages, named)
+            left = wait - (time.monotonic() - since)
+            session = until_free(lambda: WriteSession(files, lock, run, stages, named), left, stages.reporter)
             try:
                 yield session
             except Exception as error:

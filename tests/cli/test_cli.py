@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 import subprocess
@@ -14,7 +15,9 @@ import pytest
 
 from genrepipe.cli.main import cli
 from tests.support import (
+    DATE,
     ask,
+    genrepipe,
     run,
     score,
     track,
@@ -114,11 +117,11 @@ def test_query_prints_every_form(scored: Path, output: str, start: bytes) -> Non
     assert done.stderr == b""
 
 
-def test_a_table_shows_lists_and_structs_shortly(scored: Path) -> None:
+def test_a_table_shows_lists_and_structs(scored: Path) -> None:
     sql = "SELECT [DATE '2026-11-22', NULL] AS a, {'Rock': 0.123456789::DOUBLE, 'Jazz': ['x']} AS b"
     done = run("query", sql, "--warehouse", scored)
     assert "[2026-11-22, ]" in done.out
-    assert "{Rock: 0.1235, Jazz: [x]}" in done.out
+    assert "{Rock: 0.123456789, Jazz: [x]}" in done.out
 
 
 def shell(command: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -178,3 +181,64 @@ def test_control_characters_never_reach_a_terminal(tmp_path: Path) -> None:
     missing = run("score", "\x1b[31mred.csv", "--warehouse", warehouse)
     assert missing.code == 66
     assert "\x1b" not in missing.err
+
+
+def test_a_query_comes_from_a_file_or_stdin_too(scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sql = "-- 東京\nSELECT genre FROM genre_daily\nORDER BY genre LIMIT 1;\n"
+    (tmp_path / "q.sql").write_text(sql, encoding="utf-8")
+    for words in (("@q.sql",), ("-f", "q.sql"), ("-",), ("--file", "-")):
+        monkeypatch.setattr("sys.stdin", io.StringIO(sql))
+        done = run("query", *words, "--warehouse", scored, "--output", "csv", cwd=tmp_path)
+        assert (done.code, done.out) == (0, "genre\nAlternative\n"), (words, done.err)
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("genrepipe score x --model artist", ["artist-context"]),
+        ("genrepipe score x --limit flipped", ["flipped_percent="]),
+        ("genrepipe run score", ["score_nightly"]),
+        ("genrepipe recipe show kaggle-m", ["kaggle-music-genre"]),
+        ("genrepipe verify --warehouse {scored} --run 2", ["{run_id}"]),
+        ("genrepipe retract --warehouse {scored} --run-date 2", [DATE]),
+        ("genrepipe verify --warehouse none.duckdb --run 2", []),
+        ("genrepipe --quiet comp", ["completion"]),
+    ],
+)
+def test_shells_complete_names(scored: Path, tmp_path: Path, line: str, offered: list[str]) -> None:
+    (run_id,) = (row["run_id"] for row in ask(scored, "SELECT run_id FROM runs"))
+    words = line.format(scored=scored)
+    count = str(len(words.split()) - 1)
+    asked = {"COMP_WORDS": words, "COMP_CWORD": count, "_GENREPIPE_COMPLETE": "bash_complete"}
+    done = genrepipe(cwd=tmp_path, **asked)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.split() == [f"plain,{each.format(run_id=run_id)}" for each in offered]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_of_a_shell_is_printed(shell: str) -> None:
+    done = run("completion", shell)
+    assert (done.code, f"_GENREPIPE_COMPLETE={shell}_complete" in done.out) == (0, True)
+
+
+def test_options_of_the_log_stand_before_or_after_the_command(tmp_path: Path) -> None:
+    source, warehouse = write_csv(tmp_path / "t.csv", tracks(5)), tmp_path / "w.duckdb"
+    result_file = tmp_path / "r.json"
+    score = ("score", source, "--warehouse", warehouse, "--force", "--result-file", result_file)
+    text = run("--log-format", "text", *score)
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  bundle verified: model artist-context, version ", text.err)
+    assert "  warning: " in text.err
+    assert "predicted" in result_file.read_text()
+    quiet = [run(*words).err.splitlines() for words in (("-q", *score), (*score, "--quiet"))]
+    for lines in quiet:
+        assert lines
+        assert {line.split('"level": "')[1].split('"')[0] for line in lines} == {"warning"}
+    assert run(*score, GENREPIPE_QUIET="1", GENREPIPE_LOG_FORMAT="text").err.count("\n") == len(quiet[0])
+
+
+def test_help_shows_every_command_under_a_heading_in_one_line() -> None:
+    shown = run("--help").out.partition("Options:")[2]
+    lines = dict(line.split(None, 1) for line in re.findall(r"^  (\w+ +\w.*)$", shown, re.MULTILINE))
+    assert set(cli.commands) == set(lines)
+    assert all(line.endswith(".") for line in lines.values())
+    assert re.findall(r"^(\w+):$", shown, re.MULTILINE) == ["Begin", "Score", "Look", "Correct", "Models"]

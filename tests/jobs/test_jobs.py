@@ -101,6 +101,7 @@ def test_the_config_map_is_a_job_file(tmp_path: Path) -> None:
     job = requests.load(tmp_path / "score_nightly.yaml", environment={})
     assert isinstance(job, requests.ScoreRequest)
     assert str(job.warehouse).startswith("/data/")
+    assert 0 < job.wait_seconds < manifest("CronJob")["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
     # nothing that the image sets stands before what the ConfigMap says
     assert "GENREPIPE_" not in (ROOT / "Dockerfile").read_text()
 

@@ -272,7 +272,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path: Path, sample: Path) -> None:
         "--warehouse",
         str(tmp_path / "w.duckdb"),
     ]
-    with subprocess.Popen(command, stderr=follower, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stderr=follower, stdout=follower) as process:
         shown = b""
         while process.poll() is None or select.select([leader], [], [], 0.2)[0]:
             if select.select([leader], [], [], 0.2)[0]:
@@ -281,4 +281,7 @@ def test_a_terminal_gets_a_progress_bar(tmp_path: Path, sample: Path) -> None:
     os.close(leader)
     assert process.returncode == 0
     assert b"tracks predicted" in shown
-    assert "━".encode() in shown
+    bars, result = shown.split(b"predicted and published")
+    assert "━".encode() in bars
+    assert b"\x1b" not in result  # nothing is drawn over it, and nothing after it
+    assert b"received   3,001 = 3,000 predicted" in result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,13 @@ def test_a_range_of_dates_is_filled_in_and_what_is_missing_is_listed(tmp_path: P
     result = run("run", tmp_path / "j.yaml", "--from", "2026-11-01", "--to", "2026-11-03", "--output", "json")
     assert result.code == 66
     assert [run["status"] for run in result.json["runs"]] == ["published", "failed", "published"]
+    again = run("--log-format", "text", "run", tmp_path / "j.yaml", "--from", "2026-11-01", "--to", "2026-11-02")
+    first, second = (line for line in again.err.splitlines() if re.match(r"\S+ \S+  2026-11-0[12]  ", line))
+    assert "  2026-11-01  already published  5 predicted, 0 quarantined, " in first
+    assert f"2026-11-02  failed             {tmp_path}/tracks-2026-11-02.csv" in second
+    assert again.out.endswith("2 run dates: 1 already published, 1 failed\n")
+    quiet = run("run", tmp_path / "j.yaml", "--run-date", "2026-11-01", "--force", "--quiet", "--log-format", "json")
+    assert {json.loads(line)["level"] for line in quiet.err.splitlines()} <= {"warning"}
     found = run("missing", "--from", "2026-10-31", "--to", "2026-11-03", "--warehouse", warehouse, "--output", "json")
     assert found.json["missing"] == ["2026-10-31", "2026-11-02"]
     other = run("missing", "--from", "2026-11-01", "--to", "2026-11-01", "--job", "x", "--warehouse", warehouse)

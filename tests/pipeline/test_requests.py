@@ -120,6 +120,7 @@ def test_every_key_can_come_from_the_environment(key: str) -> None:
         "engine": "spark",
         "buckets": "8",
         "publish_format": "delta",
+        "wait": "10m",
     }
     name = f"GENREPIPE_{key.upper()}"
     shown = run("config", "show", "--output", "json", **{name: values.get(key, "x")}).json["settings"]
@@ -191,7 +192,8 @@ VALUES: dict[str, Any] = {
     "run_date": "2026-11-19", "model": "all-features", "bundles": "folder", "bundle_key": "k.pem", "shadow": "lda-3d",
     "limits": {"flipped_percent": 3.0}, "delivery": "snapshot", "keep_days": 7, "force": True, "dry_run": True, "profile": True, "metrics_file": "m.prom",
     "publish": "s3://bucket/p", "publish_format": "delta", "lineage_file": "l.json", "result_file": "r.json", "ping_start": "http://a/s", "ping_success": "http://a/o",
-    "ping_failure": "http://a/f", "engine": "spark", "master": "local[2]", "lake": "lake", "buckets": 8,
+    "ping_failure": "http://a/f", "engine": "spark", "master": "local[2]", "lake": "lake", "buckets": 8, "wait": "10m", "report": "night.html",
+    "pushgateway": "http://g:9091", "otlp": "http://o:4318",
 }  # fmt: skip
 KEYS = [key for key in requests.ScoreRequest.model_fields if key not in requests.FILE_ONLY_KEYS]
 

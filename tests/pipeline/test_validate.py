@@ -30,6 +30,14 @@ def test_validate_reports_by_rule_with_at_most_five_examples(tmp_path: Path) -> 
         9,
         [1, 2, 3, 4, 5],
     )
-    assert "row 5" in run("validate", source).out
+    assert f"'8' 9\n            {source} row 1, 2, 3, 4, 5\n" in run("validate", source).out
     assert run("validate", write_csv(tmp_path / "u.csv", tracks(9, energy="8"))).code == 65
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.csv", "u.csv"]
+
+
+def test_validate_shows_the_values_that_a_check_counts(tmp_path: Path) -> None:
+    source = write_csv(tmp_path / "t.csv", [*tracks(3, music_genre="Polka"), *tracks(40)[3:]])
+    result = run("validate", source, "--output", "json").json
+    (check,) = (check for check in result["checks"] if check["name"] == "unknown_labels")
+    assert (check["verdict"], check["values"]) == ("warning", [{"value": "Polka", "rows": 3}])
+    assert "            'Polka' 3\n" in run("validate", source).out

@@ -42,6 +42,7 @@ def test_queries_of_any_type_are_answered(scored: Path, sql: str, answer: dict[s
     ("query", "row"),
     [
         ("SELECT 1 AS n ; -- done", {"n": 1}),
+        ("SELECT '東京 ;' AS n; -- für immer", {"n": "東京 ;"}),
         ("SELECT sum(n) AS n FROM range(4) AS t(n);;", {"n": 6}),
         ("SELECT 170141183460469231731687303715884105727::HUGEINT AS n", {"n": "170141183460469231731687303715884105727"}),
     ],
@@ -97,6 +98,11 @@ def test_a_query_cannot_write_a_log(scored: Path, tmp_path: Path) -> None:
         ("SELECT 123456789012345678901234567890123456789012::BIGNUM AS n", {"n": "123456789012345678901234567890123456789012"}),
         ("PIVOT (SELECT 'x' AS k, 1 AS v) ON k USING sum(v)", {"x": 1}),
         ("PIVOT (SELECT 'x' AS k, 1 AS v) ON k USING sum(v);", {"x": 1}),
+        ("WITH t AS (SELECT 'é' AS k, 1 AS v) PIVOT t ON k USING sum(v) -- é", {"é": 1}),
+        ("FROM (PIVOT (SELECT 'x' AS k, 1 AS v) ON k USING sum(v))", {"x": 1}),
+        ("UNPIVOT (SELECT 1 AS a) ON a", {"name": "a", "value": 1}),
+        ("SELECT count FROM (SUMMARIZE tracks) LIMIT 1", {"count": 3000}),
+        ("SHOW DATABASES", {"database_name": "warehouse"}),
     ],
 )  # fmt: skip
 def test_rare_types_and_pivots_are_answered(scored: Path, sql: str, answer: dict[str, object]) -> None:

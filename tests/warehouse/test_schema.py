@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -11,10 +12,12 @@ import polars as pl
 import pytest
 
 from genrepipe import contracts
+from genrepipe.core import assets
 from genrepipe.warehouse import schema
 from tests.support import (
     DATE,
     NEXT,
+    ROOT,
     ask,
     run,
     score,
@@ -237,3 +240,10 @@ def test_an_artist_is_explained_as_the_profiles_know_him(tmp_path: Path) -> None
     assert ask(warehouse, "SELECT tracks FROM artist_profiles WHERE artist_key = artist_key_of('strasse')") == [
         {"tracks": 2}
     ]
+
+
+@pytest.mark.parametrize("macro", [path.stem for path in (ROOT / "sql/macros").glob("*.sql") if path.stem != "shared"])
+def test_macros_are_written_in_words_that_clients_of_1_4_and_1_5_read(macro: str) -> None:
+    """A macro is stored as it was parsed: DuckDB 1.4.0 reads none with WITH, 1.5.0 none with UNPIVOT. Views are stored as text."""
+    statement = re.sub(r"--.*", "", assets.sql(f"macros/{macro}"))
+    assert re.findall(r"\b(WITH|UNPIVOT|PIVOT)\b", statement, re.IGNORECASE) == []

@@ -352,9 +352,12 @@ HEADLINES: dict[str, Callable[[Night], str | None]] = {
 
 
 def _dull(check: Check) -> str:
-    unit = f"{NARROW}%" if check.unit == "%" else f" {check.unit}"
     name = CHECK_NAMES.get(check.name, words.sentence(words.human(check.name)))
-    return f"{name}: {words.figure(check.observed)}{unit}, where {words.figure(check.allowed)} {'is' if check.unit in {'%', 'PSI'} else 'are'} allowed."
+    unit = check.unit.removesuffix("s") if check.observed == 1 else check.unit
+    found = f"{words.figure(check.observed)}{NARROW}%" if unit == "%" else f"{words.figure(check.observed)} {unit}"
+    if not check.allowed:
+        return f"{name}: {found}, where none is allowed."
+    return f"{name}: {found}, where {words.figure(check.allowed)} {'is' if unit in {'%', 'PSI'} else 'are'} allowed."
 
 
 def _headline(night: Night, among: list[Check]) -> str:

@@ -207,7 +207,7 @@ def _run(night: Night) -> Part:
         ("Model", f"{run['model']} {run['model_version']}" if run["model"] else "none was loaded", "", f"sha256 {run['model_sha256'][:12]}" if run["model_sha256"] else ""),
         ("Source", first or "not read", ", ".join(filter(None, [run["delivery"] or "", aged])), f"sha256 {run['source_sha256'][:12]}" if run["source_sha256"] else ""),
     ]  # fmt: skip
-    return _part(night, "run", "Run", "Who ran, on what", "run", key=run["job"][:16], facts=facts)
+    return _part(night, "run", "Run", "Who ran, on what", "run", "beside", key=run["job"][:16], facts=facts)
 
 
 def _rows(night: Night) -> Part:

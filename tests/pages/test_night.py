@@ -13,14 +13,16 @@ import pytest
 import genrepipe as api
 from genrepipe import contracts
 from genrepipe.core.errors import GenrepipeError
-from genrepipe.pages import findings, night, page
+from genrepipe.pages import findings, night, page, words
 from genrepipe.pipeline import night as nights
 from genrepipe.synthetic import tracks as synthetic
-from tests.support import run, track, write_csv
+from tests.support import ask, run, score, track, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# A few made-up rows differ from the training data, and from each other, as much as they like.
+QUIET = [f"--limit={name}=999" for name in ("drift_from_training", "drift_from_recent_runs", "largest_genre_percent", "volume_change_percent", "low_margin_percent", "flipped_percent")]  # fmt: skip
 HOSTILE = "</style></script><script>document.title='broken'</script><img src=x onerror=alert(1)>"
 WIDE = "W" * 400  # one word that has nowhere to break
 DATES = [f"2026-11-{day:02}" for day in range(17, 26)]
@@ -98,7 +100,7 @@ def test_a_night_is_told_in_one_sentence(pages: Path, day: str, said: str) -> No
 def test_the_page_of_a_shifted_night_says_why_and_what_to_do(pages: Path) -> None:
     text = shown(pages / f"score-{SHIFTED}.html")
     assert "Ask the source what happened to popularity" in text
-    assert "genrepipe rollback" in text
+    assert "genrepipe rollback --warehouse" in text
     assert "Only popularity drifted" in text or "Popularity drifted" in text
     assert re.search(r"popularity \d+ → \d+", text)  # of a track whose genre changed
 
@@ -164,6 +166,80 @@ def test_markup_in_a_name_is_shown_and_not_run(warehouse: Path, tmp_path: Path) 
     assert html.escape(HOSTILE).replace("&quot;", "&#34;").replace("&#x27;", "&#39;") in text
 
 
+@pytest.fixture(scope="module")
+def corrected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A date that was published twice, and a third delivery of it that was refused; a date by another model; a replayed one."""
+    folder = tmp_path_factory.mktemp("corrected")
+    warehouse = folder / "w.duckdb"
+    rows = [track(i, energy=f"0.{i % 9 + 1}", loudness=str(-5 - i % 20), popularity=str(i % 80)) for i in range(1, 120)]
+    first, second = (write_csv(folder / f"{n}.csv", rows[: 100 + n]) for n in (0, 10))
+    score(first, warehouse, "2026-11-20", *QUIET)
+    score(second, warehouse, "2026-11-20", *QUIET)
+    broken = write_csv(folder / "broken.csv", [row | {"danceability": "7"} for row in rows])
+    assert run("score", broken, "--warehouse", warehouse, "--run-date", "2026-11-20").code == 65
+    score(write_csv(folder / "third.csv", rows[:111]), warehouse, "2026-11-21", "--model", "all-features", *QUIET)
+    score(
+        write_csv(folder / "few.csv", [*rows[:60], *(track(i, energy="5") for i in (500, 501))]),
+        warehouse,
+        "2026-11-22",
+        "--model",
+        "all-features",
+        *QUIET,
+    )
+    fixes = folder / "fixes.csv"
+    assert run("quarantine", "export", "--run-date", "2026-11-22", "--out", fixes, "--warehouse", warehouse).code == 0
+    fixes.write_text(fixes.read_text(encoding="utf-8").replace(",5,", ",0.5,", 1), encoding="utf-8")
+    assert run("quarantine", "replay", fixes, "--run-date", "2026-11-22", "--warehouse", warehouse).code == 0
+    return warehouse
+
+
+def told(warehouse: Path, **which: str) -> str:
+    of_night = nights.read(warehouse, **which)[0]
+    assert "<h1" in page.render(night.page_of(of_night))
+    verdict = findings.verdict(of_night)
+    return f"{verdict.state} | {verdict.headline} | {verdict.evidence} | {verdict.actions}"
+
+
+def test_a_page_says_which_run_of_a_date_stands(corrected: Path) -> None:
+    first, second, refused = ask(corrected, "SELECT run_id FROM runs WHERE run_date = '2026-11-20' ORDER BY started_at")
+    assert "replaced | This run of 20 November was replaced by a later one." in told(corrected, run_id=first["run_id"])
+    assert second["run_id"] in told(corrected, run_id=first["run_id"])
+    assert "A good night: 110 tracks predicted" in told(corrected, run_id=second["run_id"])
+    said = told(corrected, run_id=refused["run_id"])
+    assert "A new delivery for 20 November was not published: danceability" in said
+    assert f"Readers still see what run {second['run_id']} published for that date." in said
+    assert "A good night" in told(corrected, run_date="2026-11-20")  # the one that stands
+
+
+def test_a_page_names_a_new_model_and_counts_what_it_changed(corrected: Path) -> None:
+    said = told(corrected, run_date="2026-11-21")
+    (flips,) = ask(corrected, "SELECT count(*) AS n FROM flips WHERE run_date = '2026-11-21'")
+    assert "by a new model, all-features 1.4.0" in said
+    assert (
+        f"{100 * flips['n'] / 110:.1f}\u202f% of 110 known tracks changed genre; the model before was artist-context 1.4.0"
+        in said
+    )
+
+
+def test_a_page_counts_what_a_replay_brought_back(corrected: Path) -> None:
+    said = told(corrected, run_date="2026-11-22")
+    assert "61 track" in said or "61 tracks" in page.render(
+        night.page_of(nights.read(corrected, run_date="2026-11-22")[0])
+    )
+    assert "1 row waits in quarantine." in said
+    assert "Where labels are known" in said  # measured by the replay
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(1.0, "all"), (0.9999, "100"), (0.5, "half"), (0.29, "29.0"), (0.33, "a third"), (0.2, "one in five"), (0.177, "17.7"), (0.0001, "under 0.1")],
+)  # fmt: skip
+def test_shares_are_told_as_they_are(share: float, said: str) -> None:
+    shown = words.one_in(share) if share > 0.001 else words.percent(share)
+    assert shown.startswith(said) if said != "100" else not shown.startswith("100")
+    assert not words.percent(0.99996).startswith("100")
+
+
 def check(name: str, observed: float, allowed: float, verdict: str) -> dict[str, Any]:
     return {
         "name": name,
@@ -187,7 +263,7 @@ def test_every_check_has_a_sentence_on_a_night_that_has_nothing_else(warehouse: 
     line_of_run = {**known.run, "run_id": "r", "status": status, "exit_code": 0 if status == "published" else 65}
     line = {**known.nights[0], "run_id": "r", "status": status}
     verdict = "warning" if status == "published" else "failed"
-    bare = nights.Night(line_of_run, [line], known.labels, {"checks": [check(name, 3.0, 2.0, verdict)]}, {})
+    bare = nights.Night(line_of_run, [line], known.labels, "w.duckdb", {"checks": [check(name, 3.0, 2.0, verdict)]}, {})
     told = findings.verdict(bare)
     assert told.headline.endswith(".")
     assert "None" not in told.headline + told.evidence
@@ -196,7 +272,7 @@ def test_every_check_has_a_sentence_on_a_night_that_has_nothing_else(warehouse: 
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("given", "code", "said"),
     [
         (("--out", "night.html", "--run", "nobody"), 64, "has no scoring run nobody"),
         (("--out", "night.html", "--run-date", "2020-01-01"), 64, "has no scoring run for 2020-01-01"),
@@ -208,10 +284,10 @@ def test_every_check_has_a_sentence_on_a_night_that_has_nothing_else(warehouse: 
     ],
 )
 def test_what_cannot_be_reported_is_one_line(
-    warehouse: Path, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+    warehouse: Path, tmp_path: Path, given: tuple[str, ...], code: int, said: str
 ) -> None:
     (tmp_path / "precious.txt").write_text("precious")
-    given = words if "--warehouse" in words else (*words, "--warehouse", warehouse)
+    given = given if "--warehouse" in given else (*given, "--warehouse", str(warehouse))
     done = run("report", *given, cwd=tmp_path)
     assert (done.code, said in done.error) == (code, True), done.err
     assert (tmp_path / "precious.txt").read_text() == "precious"

@@ -16,6 +16,8 @@ WARNINGS = {
     "lineage": "The lineage event was not written: {error}",
     "memory": "The run needs about {needed_mb:,} MB of memory, and there are {there_are_mb:,} MB. {remedy}",
     "metrics": "The metrics were not written: {error}",
+    "otlp": "The metrics were not sent by OTLP to {host}: {error}",
+    "pushgateway": "The metrics were not pushed to {host}: {error}",
     "not read": "Not read, since it is no part of the source: {file}",
     "ping": "The address at {host} was not reached: {error}",
     "publish": "The run is published, but something was left undone: {error}",

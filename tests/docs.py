@@ -210,9 +210,8 @@ def commands() -> str:
     lines = []
 
     def describe(command: click.Command, path: str, parent: click.Context | None) -> None:
-        context = click.Context(
-            command, info_name=path.rsplit(" ", 1)[-1], parent=parent, max_content_width=100, terminal_width=100
-        )
+        settings = {**command.context_settings, "max_content_width": 100, "terminal_width": 100}
+        context = click.Context(command, info_name=path.rsplit(" ", 1)[-1], parent=parent, **settings)
         if path != "genrepipe":
             lines.extend([f"## {path}\n", "```", command.get_help(context).strip(), "```", ""])
         if isinstance(command, click.Group):
@@ -242,8 +241,8 @@ QUESTION = re.compile(r"```sql\n(?P<sql>.*?)\n```\n(?:\n```text\n(?P<answer>.*?)
 
 def nights(folder: Path) -> Path:
     """Make the warehouse of which docs/query.md asks, by the commands that it names, and return it."""
-    text = (ROOT / "docs/query.md").read_text(encoding="utf-8").split("## Twelve questions")[1]
-    for line in re.findall(r"^\$ genrepipe (.*)$", text, re.MULTILINE):
+    text = (ROOT / "docs/query.md").read_text(encoding="utf-8")
+    for line in re.findall(r"^\$ genrepipe ((?:sample|score) .*)$", text, re.MULTILINE):
         done = run(*shlex.split(line), cwd=folder)
         assert done.code == 0, done.err
     return folder / "nights.duckdb"

@@ -16,21 +16,30 @@ import polars as pl
 import pytest
 
 from genrepipe.core import errors
+from genrepipe.core.version import VERSION
 from genrepipe.model import bundle as bundles
 from tests import docs
 from tests.support import DAY, NEXT, ROOT, run, score, tracks, write_csv
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GUIDES = ("README.md", "docs/run.md", "docs/query.md", "docs/deploy.md", "docs/train.md")
 
 
-def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_the_commands_of_a_guide_run(tmp_path: Path, name: str) -> None:
     """Every genrepipe command in a console block that does not train, in order, in one folder."""
-    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```console\n(.*?)```", text_of(name), re.DOTALL)
     commands = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ genrepipe ")]
-    assert len(commands) >= 8
+    assert commands
     (tmp_path / "jobs").symlink_to(ROOT / "jobs")
     for command in commands:
-        words = shlex.split(command)[1:]
+        words = shlex.split(command.split("  #")[0])[1:]
         if words[0] == "train":
             continue
         result = run(*words, cwd=tmp_path)
@@ -40,37 +49,51 @@ def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
 def test_the_python_of_the_readme_runs(tmp_path: Path, sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(sample, "sample.csv")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", text_of("README.md"), re.DOTALL)
     assert blocks
     for block in blocks:
         exec(block, {})
 
 
-def test_the_docs_are_generated() -> None:
+@pytest.mark.parametrize(
+    ("name", "piece", "write"), docs.PIECES, ids=[f"{name}-{piece}" for name, piece, _ in docs.PIECES]
+)
+def test_the_docs_are_generated(name: str, piece: str, write: Callable[[], str]) -> None:
     """``make docs`` would change nothing."""
-    architecture = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    assert docs.flow() in architecture
-    assert docs.steps_table() in architecture
-    assert docs.failures_table() in architecture
-    assert docs.errno_table() in architecture
-    assert docs.table() in README
-    assert docs.runbook() in README
+    text = text_of(name)
+    assert docs.between(text, piece, write()) == text
 
 
-def test_the_table_of_models_in_the_readme_is_what_the_manifests_say() -> None:
-    for name in bundles.available():
-        for split in ("artist_disjoint", "random"):
-            measured = bundles.load(name).manifest.metrics[split]
-            row = " | ".join(
-                f"{measured[m]['mean']:.4f} ± {measured[m]['sd']:.4f}"
-                for m in ("macro_auroc", "micro_auroc", "accuracy")
-            )
-            assert row in README, (name, split, row)
+def test_questions_are_answered_as_the_docs_say(tmp_path: Path) -> None:
+    """Each query of the guide gives the answer below it."""
+    text = text_of("docs/query.md")
+    assert len(re.findall(r"^### .*\?$", text, re.MULTILINE)) >= 12
+    assert docs.answered(text, docs.nights(tmp_path)) == text
 
 
-def test_the_exit_codes_in_the_readme_are_the_error_trees() -> None:
+def test_links_of_the_docs_lead_somewhere() -> None:
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), (path.name, target)
 
-    cells = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
+
+def test_the_readme_is_one_page() -> None:
+    assert len(text_of("README.md").splitlines()) <= 150
+
+
+def test_the_readme_quotes_the_card_of_the_champion() -> None:
+    metrics = bundles.load().manifest.metrics
+    for split in ("artist_disjoint", "random"):
+        measured = metrics[split]["accuracy"]
+        assert f"{100 * measured['mean']:.1f} ± {100 * measured['sd']:.1f} %" in text_of("README.md")
+
+
+def test_the_changelog_has_the_version() -> None:
+    assert f"## {VERSION}" in text_of("CHANGELOG.md")
+
+
+def test_the_exit_codes_in_the_docs_are_the_error_trees() -> None:
+    cells = re.findall(r"^\| ([\d, ]+) \|", text_of("docs/run.md"), re.MULTILINE)
     codes = {int(code) for cell in cells for code in cell.split(",")}
     classes = {
         c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.GenrepipeError)

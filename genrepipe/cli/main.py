@@ -33,8 +33,8 @@ SECTIONS = {
     "Look": {
         query: "Run one read-only SQL query on a warehouse.",
         report: "Write the page of a night, or a front page over the nights.",
-        publish: "Publish tables as Parquet, Delta or Iceberg, or a copy of the warehouse.",
-        contracts: "List, show and compare the data contracts.",
+        publish: "Publish tables as Parquet, Delta or Iceberg, or a copy.",
+        contracts: "List, show and compare data contracts.",
         missing: "List the run dates without a published run.",
         verify: "Score a run's input again, and compare the answers.",
     },

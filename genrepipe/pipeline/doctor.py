@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genrepipe.core import files, resources, signals
+from genrepipe.core import addresses, files, resources, signals
 from genrepipe.core.errors import (
     CHECK,
     REMEDIES,
@@ -23,7 +23,7 @@ from genrepipe.core.errors import (
     WarehouseBusy,
 )
 from genrepipe.core.resources import MB
-from genrepipe.ingest import sources, stores
+from genrepipe.ingest import sources
 from genrepipe.pipeline import models, needs, requests
 from genrepipe.pipeline.requests import ScoreRequest
 from genrepipe.pipeline.results import BrokenModel, DoctorResult, Finding
@@ -96,8 +96,8 @@ def _source(request: ScoreRequest) -> tuple[Source | None, list[Finding]]:
     """Find the source as a run of today would; objects are not fetched."""
     today = request.run_date or ledger.parse_date(None).isoformat()
     arguments = [argument.replace("{run_date}", today) for argument in request.source]
-    shown = ", ".join(map(stores.redacted, arguments))
-    if any(map(stores.is_address, arguments)):
+    shown = ", ".join(map(addresses.redacted, arguments))
+    if any(map(addresses.is_address, arguments)):
         return None, [Finding("source", "ok", f"{shown}: not looked at, a run fetches it")]
     try:
         source = sources.resolve(arguments, encoding=request.encoding, recipe=request.reading)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from genrepipe.core.events import Reporter
 
 TIMEOUT = 5.0  # seconds for each delivery
-TIMEOUT_AFTER_SIGNAL = 1.0  # the same once a signal came: the process ends within 5 s of one
+TIMEOUT_AFTER_SIGNAL = 0.75  # the same once a signal came: with four deliveries the process ends within 5 s of one
 
 
 def deliver(log: Reporter, check: str, send: Callable[[], object], **facts: Any) -> None:

@@ -16,11 +16,11 @@ WARNINGS = {
     "lineage": "The lineage event was not written: {error}",
     "memory": "The run needs about {needed_mb:,} MB of memory, and there are {there_are_mb:,} MB. {remedy}",
     "metrics": "The metrics were not written: {error}",
-    "otlp": "The metrics were not sent by OTLP to {host}: {error}",
-    "pushgateway": "The metrics were not pushed to {host}: {error}",
     "not read": "Not read, since it is no part of the source: {file}",
+    "otlp": "The metrics were not sent by OTLP to {host}: {error}",
     "ping": "The address at {host} was not reached: {error}",
     "publish": "The run is published, but something was left undone: {error}",
+    "pushgateway": "The metrics were not pushed to {host}: {error}",
     "unknown_tracks": "None of {unknown_tracks:,} labels was used. {remedy}",
 }
 NIGHTS = {  # how a run date of a backfill ended

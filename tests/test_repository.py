@@ -11,6 +11,7 @@ import sys
 import venv
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from genrepipe.observers.metrics import METRICS
 from tests.observers.servers import listening, pushgateway
-from tests.support import DAY, NEXT, ROOT, run, score, tracks, write_csv
+from tests.support import DAY, NEXT, run, score, tracks, write_csv
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
@@ -183,12 +183,11 @@ def test_addresses_of_metrics_are_not_shown() -> None:
 def test_an_older_warehouse_that_a_run_does_not_open_has_no_metrics(tmp_path: Path) -> None:
     import duckdb
 
-    warehouse, file = tmp_path / "w.duckdb", tmp_path / "m.prom"
+    source, warehouse, file = write_csv(tmp_path / "t.csv", tracks(5)), tmp_path / "w.duckdb", tmp_path / "m.prom"
+    score(source, warehouse, DAY)
     with duckdb.connect(warehouse) as connection:
-        connection.execute((ROOT / "tests/data/layout-4/schema.sql").read_text())
+        connection.execute("UPDATE layout SET layout_version = layout_version - 1; ALTER TABLE checks DROP severity")
     ended = run("score", "none.csv", "--warehouse", warehouse, "--metrics-file", file)
     assert (ended.code, '"metrics"' in ended.err) == (66, False), ended.err
-    assert {name for name, _ in samples(file.read_text())} == {
-        "genrepipe_last_run_timestamp_seconds",
-        "genrepipe_last_exit_code",
-    }
+    names = {name for name, _ in samples(file.read_text())}
+    assert names == {"genrepipe_last_run_timestamp_seconds", "genrepipe_last_exit_code"}

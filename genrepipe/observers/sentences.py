@@ -50,6 +50,7 @@ def note(event: str, facts: dict[str, Any]) -> str:
 def _fact(name: str, value: Any) -> str:
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else ""
     text = text or (f"{value:.4g}" if isinstance(value, float) else str(value))
+    text = " and ".join(value) if isinstance(value, list) else text
     for unit, shown in (("_mb", " MB"), ("_s", " s")):
         if name.endswith(unit):
             name, text = name.removesuffix(unit), f"{text}{shown}"

@@ -43,33 +43,6 @@ def warehouse(tmp_path: Path) -> Path:
 CLASSICAL = {"energy": "0.02", "acousticness": "0.99", "instrumentalness": "0.9", "popularity": "20", "loudness": "-28"}
 
 
-def test_lineage_events_name_the_run_its_datasets_and_their_columns(tmp_path: Path) -> None:
-    pytest.importorskip("openlineage.client", reason="lineage needs the extra: pip install 'genrepipe[lineage]'")
-    write_csv(tmp_path / "t.csv", tracks(5))
-    words = ("score", "t.csv", "--warehouse", "w.duckdb", "--lineage-file", "events.json", "--run-date")
-    result = run(*words, DAY, "--output", "json", cwd=tmp_path)
-    write_csv(tmp_path / "t.csv", tracks(5, energy="7"))
-    assert run(*words, NEXT, cwd=tmp_path).code == 65
-    assert run(*words, "yesterday", cwd=tmp_path).code == 64
-    told = [json.loads(line) for line in (tmp_path / "events.json").read_text().splitlines()]
-    assert [event["eventType"] for event in told] == ["START", "COMPLETE", *["START", "FAIL"] * 2]
-    first, second = told[:2], told[2:4]
-    assert len({event["run"]["runId"] for event in told}) == 3
-    assert first[0]["run"]["runId"] == first[1]["run"]["runId"]
-    assert first[0]["run"]["facets"]["tags"]["tags"][0]["value"] == result.json["run_id"]
-    assert second[1]["run"]["facets"]["nominalTime"]["nominalStartTime"] == f"{NEXT}T00:00:00Z"
-    assert "break the contract" in second[1]["run"]["facets"]["errorMessage"]["message"]
-    (wrote,) = first[1]["outputs"]
-    assert {"genre", "probability"} <= {column["name"] for column in wrote["facets"]["schema"]["fields"]}
-    assert wrote["outputFacets"]["outputStatistics"]["rowCount"] == 5
-    assert wrote["name"] == f"{tmp_path}/w.duckdb/predictions"
-    assert first[1]["inputs"][0]["name"] == str(tmp_path / "t.csv")
-    write_csv(tmp_path / "t.csv", tracks(6))
-    assert run(*words, NEXT, "--dry-run", cwd=tmp_path).code == 0
-    dry = json.loads((tmp_path / "events.json").read_text().splitlines()[-1])
-    assert (dry["eventType"], dry["outputs"]) == ("COMPLETE", [])
-
-
 def test_lineage_events_are_sent_to_a_server(tmp_path: Path, big: Path) -> None:
     pytest.importorskip("openlineage.client", reason="lineage needs the extra: pip install 'genrepipe[lineage]'")
     told: list[dict[str, Any]] = []

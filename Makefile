@@ -55,7 +55,7 @@ bench-spark: $(DEV)/ready  ## half an hour: Spark on this machine, which does no
 facts: $(DEV)/ready  ## measure the sample generator's facts again: make facts TRACKS=tracks.csv
 	$(DEV)/bin/python -m genrepipe.training.facts $(TRACKS)
 
-docs: $(DEV)/ready  ## write the tables and the flow in README.md and docs/ anew
+docs: $(DEV)/ready  ## write the tables, commands, answers and the flow in docs/ anew
 	$(DEV)/bin/python -m tests.docs
 
 bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=tracks.csv

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genrepipe.core.errors import as_genrepipe_error
+from genrepipe.core.errors import UsageError, as_genrepipe_error
 from genrepipe.core.events import Reporter, RunFailed, RunStarted
+from genrepipe.pipeline import night
 from genrepipe.pipeline.results import ScoreResult
+from genrepipe.warehouse import ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from genrepipe.core.results import Result
+    from genrepipe.pipeline.night import Row
 
 
 class MorningReport(Reporter):
-    """Writes the page of each run that the ledger has, whatever its end: to a file, or to a folder with a front page."""
+    """Writes the page of each run, whatever its end: to a file, or to a folder with a front page."""
 
     def __init__(self, where: Path | None, log: Reporter) -> None:
         self._where, self._log = where, log
@@ -30,12 +33,19 @@ class MorningReport(Reporter):
         if isinstance(result, ScoreResult) and result.status != "dry run":
             self._write(result.run_id)
 
-    def run_failed(self, failure: RunFailed) -> None:  # noqa: ARG002
-        """Write the page of a run that was stopped."""
-        if self._run is not None and not self._run.dry_run:
-            self._write(self._run.run_id)
+    def run_failed(self, failure: RunFailed) -> None:
+        """Write the page of a run that was stopped, also of one that has no line in the ledger, such as one without a source."""
+        run = self._run
+        if run is None or run.dry_run:
+            return
+        try:
+            day = ledger.parse_date(run.run_date, future=True)
+        except UsageError:  # there is no such night
+            return
+        ending = {"status": failure.status, "exit_code": failure.exit_code, "error": failure.error}
+        self._write(run.run_id, night.line_of(run.run_id, run.job, day, run.source, **ending))
 
-    def _write(self, run_id: str) -> None:
+    def _write(self, run_id: str, unrecorded: Row | None = None) -> None:
         if self._where is None or self._run is None:
             return
         from genrepipe.pages.night import report  # noqa: PLC0415  templates, which few runs need
@@ -43,7 +53,7 @@ class MorningReport(Reporter):
         is_file = self._where.suffix == ".html"
         out, folder = (self._where, None) if is_file else (None, self._where)
         try:
-            written = report(self._run.warehouse, out, folder, run_id=run_id)
+            written = report(self._run.warehouse, out, folder, run_id=run_id, unrecorded=unrecorded)
         except Exception as error:  # noqa: BLE001  a page is no reason to fail a run
             self._log.warning("report", error=str(as_genrepipe_error(error)))
         else:

@@ -440,7 +440,8 @@ def _stopped(night: Night) -> Verdict:
     day, code = words.month_day(run["run_date"]), run["exit_code"]
     failed = [check for check in checks(night) if check.verdict == "failed"]
     error = (run["error"] or "").strip()
-    reason = error.split(". ")[0].rstrip(".")
+    reason, _, remedy = error.partition(". ")  # as every message of ours is made
+    reason = reason.rstrip(".")
     if failed:
         said = _headline(night, failed)
         reason = said[:1].lower() + said[1:].rstrip(".") if not said[:2].isupper() else said.rstrip(".")
@@ -481,8 +482,10 @@ def _stopped(night: Night) -> Verdict:
                 "",
             )
         )
+    elif remedy and not failed:
+        actions.append((f"{remedy.rstrip('.')}.", ""))
     elif known:
-        actions.append((known["do"], ""))
+        actions.append((f"{known['do'].split('. ')[0].rstrip('.')}.", ""))
     source = shlex.join(run["sources"]) if run["sources"] and len(run["sources"]) == 1 else "SOURCE"
     if refused or (known and known["retry"]):
         actions.append(

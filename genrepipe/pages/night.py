@@ -54,6 +54,7 @@ def report(
     run_id: str | None = None,
     run_date: str | None = None,
     job: str | None = None,
+    unrecorded: Row | None = None,
 ) -> ReportResult:
     """Write the page of a scoring run; without a name or a date, of the last one.
 
@@ -63,6 +64,8 @@ def report(
         The file; without it, one in ``folder`` that is named by job and run date.
     folder
         A folder of such pages, whose front page, ``index.html``, is written anew.
+    unrecorded
+        The line of a run that ended before it could write one.
 
     Raises
     ------
@@ -73,7 +76,7 @@ def report(
     StorageError
         The page cannot be written.
     """
-    night, rows = nights.read(warehouse, run_id, run_date, job)
+    night, rows = nights.read(warehouse, run_id, run_date, job, unrecorded)
     run = night.run
     if out is None:
         if folder is None:
@@ -231,8 +234,9 @@ def _rows(night: Night) -> Part:
         title = f"{words.many(received, 'row')} came, and nothing was published"
     lede = []
     if usual := [each["received"] for each in night.week]:
+        several = f"The usual count, the median of the last {words.spelled(len(usual))} nights, is"
         lede.append(
-            f"The usual count, the median of the last {words.spelled(len(usual))} nights, is {words.count(median(usual))} rows."
+            f"{several if len(usual) > 1 else 'The night before had'} {words.many(round(median(usual)), 'row')}."
         )
     lede += [
         f"{words.count(line['new_tracks'])} tracks are new to the catalogue, which holds {words.count(line['catalogue'])}."

@@ -15,7 +15,7 @@ from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.steps import header
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from genrepipe.warehouse.connection import Database
@@ -100,9 +100,18 @@ def newest(database: Database, run_date: date | None = None, job: str | None = N
 
 
 def read(
-    warehouse: Path, run_id: str | None = None, run_date: str | None = None, job: str | None = None
+    warehouse: Path,
+    run_id: str | None = None,
+    run_date: str | None = None,
+    job: str | None = None,
+    unrecorded: Row | None = None,
 ) -> tuple[Night, list[Row]]:
     """Return what a warehouse knows of a run, without a name or a date of the last one; and the nights of all its jobs.
+
+    Parameters
+    ----------
+    unrecorded
+        The line of a run that ended before it could write one, as ``line_of`` makes it; the warehouse may not exist then.
 
     Raises
     ------
@@ -112,27 +121,45 @@ def read(
         There is no such warehouse, or it is one of an older layout.
     """
     day = ledger.parse_date(run_date, future=True) if run_date else None
-    with schema.open_reading(warehouse, resources.plan()) as database:
+    empty = unrecorded is not None and not warehouse.exists()
+    with (
+        schema.open_memory(resources.plan()) if empty else schema.open_reading(warehouse, resources.plan()) as database
+    ):
         if not schema.is_current(database):
             raise WarehouseUnusable(
                 f"{warehouse} is of an older layout, of which there are no pages",
                 "The next genrepipe score brings it up to date",
             )
-        night = of_run(database, run_id or newest(database, day, job))
-        return night, _Asking(database)("front")
+        night = of_run(database, run_id or newest(database, day, job), unrecorded)
+        front = _Asking(database)("front")
+    if unrecorded is not None and night.run is unrecorded:
+        front = [
+            unrecorded,
+            *(row for row in front if (row["job"], row["run_date"]) != (night.run["job"], night.run["run_date"])),
+        ]
+    return night, front
 
 
-def of_run(database: Database, run_id: str) -> Night:
+def line_of(run_id: str, job: str, run_date: date, sources: Sequence[str], **ending: Any) -> Row:
+    """Return the line of a run that ended before it could write one; ``ending`` is its status, exit code and error."""
+    columns = dict.fromkeys(contracts.load("operations").named("runs").columns)
+    run = ledger.Run(job, run_date, run_id=run_id)
+    return {**columns, **ledger.line(run, **ending, sources=list(sources), seconds=0.0), "warnings": 0}
+
+
+def of_run(database: Database, run_id: str, unrecorded: Row | None = None) -> Night:
     """Return what an open warehouse knows of a run."""
     ask = _Asking(database, run_id=run_id)
-    lines = ask("run")
+    lines = ask("run") or ([unrecorded] if unrecorded is not None else [])
     if not lines or lines[0]["action"] != "score":
         raise UsageError(
             f"{database.shown_as} has no scoring run {run_id}", 'Look at: genrepipe query "FROM run_history"'
         )
     run = lines[0]
     ask.bound |= {"job": run["job"], "run_date": run["run_date"]}
-    nights = ask("nights")[::-1] or [run]
+    nights = ask("nights")[::-1]
+    if run is unrecorded:
+        nights = [*(night for night in nights if night["run_date"] != run["run_date"]), run][-NIGHTS:]
     night = Night(run, nights, contracts.genres(), ask.rows, ask.queries)
     week = [each["run_date"] for each in night.week]
     ask.bound |= {"since": nights[0]["run_date"], "week": min(week, default=run["run_date"])}

@@ -4,14 +4,13 @@
 -- Its genres by probability, then its features beside the mean of the artist's tracks and the median of those with the
 -- same answer. A feature without a value was imputed. A table macro is stored as it was parsed, and DuckDB 1.4.0 reads none with
 -- WITH, 1.5.0 none with UNPIVOT.
-SELECT what, name, probability, value, unit, artist_mean, genre_median
+SELECT what, name, probability, value, artist_mean, genre_median
 FROM (
     SELECT
         'genre' AS what,
         key AS name,
         round(value, 3) AS probability,
         NULL::DOUBLE AS value,
-        NULL::VARCHAR AS unit,
         NULL::DOUBLE AS artist_mean,
         NULL::DOUBLE AS genre_median
     FROM (
@@ -25,7 +24,6 @@ FROM (
         name,
         NULL::DOUBLE AS probability,
         round(max(value) FILTER (WHERE itself), 3) AS value,
-        unit,
         round(avg(value) FILTER (WHERE same_artist), 3) AS artist_mean,
         round(median(value) FILTER (WHERE same_answer), 3) AS genre_median
     FROM (
@@ -34,10 +32,9 @@ FROM (
             coalesce(artist_key_of(tracks.artist_name) = artist_key_of(answer.artist_name), false) AS same_artist,
             latest.genre = answer.genre AS same_answer,
             unnest([
-                'popularity', 'acousticness', 'danceability', 'duration', 'energy', 'instrumentalness', 'liveness', 'loudness',
-                'speechiness', 'tempo', 'valence'
+                'popularity', 'acousticness', 'danceability', 'duration_s', 'energy', 'instrumentalness', 'liveness', 'loudness_db',
+                'speechiness', 'tempo_bpm', 'valence'
             ]) AS name,
-            unnest(['points', '', '', 's', '', '', '', 'dB', '', 'bpm', '']) AS unit,
             unnest([
                 popularity::DOUBLE, acousticness, danceability, duration_ms / 1000, energy, instrumentalness, liveness, loudness,
                 speechiness, tempo, valence
@@ -47,6 +44,6 @@ FROM (
         CROSS JOIN (FROM predictions_latest WHERE track_id = id) AS answer
         WHERE itself OR same_artist OR same_answer
     )
-    GROUP BY name, unit
+    GROUP BY name
 )
 ORDER BY what DESC, probability DESC, name

@@ -9,7 +9,7 @@ WITH counted AS (
 standing AS (
     SELECT *
     FROM runs
-    WHERE action = 'score' AND status IN ('published', 'refused', 'failed', 'killed')
+    WHERE action = 'score' AND status IN ('published', 'refused', 'failed', 'interrupted', 'killed')
     QUALIFY row_number() OVER (PARTITION BY job, run_date ORDER BY status = 'published' DESC, started_at DESC) = 1
 )
 

@@ -25,7 +25,7 @@ SELECT
     coalesce(warnings, 0) AS warnings
 FROM runs
 LEFT JOIN counted USING (run_id)
-WHERE job = {job} AND run_date <= {run_date} AND action = 'score' AND status IN ('published', 'refused', 'failed', 'killed')
+WHERE job = {job} AND run_date <= {run_date} AND action = 'score' AND status IN ('published', 'refused', 'failed', 'interrupted', 'killed')
 QUALIFY row_number() OVER (PARTITION BY run_date ORDER BY run_id = {run_id} DESC, status = 'published' DESC, started_at DESC) = 1
 ORDER BY run_date DESC
 LIMIT 30

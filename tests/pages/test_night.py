@@ -226,6 +226,37 @@ def test_a_job_writes_its_page_whatever_its_end(tmp_path: Path) -> None:
         assert done.code == code, done.err
     assert {path.name for path in pages.iterdir()} == {"index.html", "score-2026-11-20.html", "score-2026-11-21.html"}
     assert "No predictions for 21 November" in shown(pages / "index.html")
+    # A run without a source has no line in the ledger, and its page all the same; the front page begins with it.
+    assert (
+        run(
+            "score", tmp_path / "late.csv", "--warehouse", warehouse, "--run-date", "2026-11-22", "--report", pages
+        ).code
+        == 66
+    )
+    late = shown(pages / "score-2026-11-22.html")
+    assert (
+        "late.csv: there is no such file. Readers still see the answers of 20 November. Exit code 66: trying again can help."
+        in late
+    )
+    assert shown(pages / "index.html").index("late.csv") < shown(pages / "index.html").index(
+        "No predictions for 21 November"
+    )
+    none = tmp_path / "none.duckdb"
+    assert (
+        run(
+            "score",
+            tmp_path / "late.csv",
+            "--warehouse",
+            none,
+            "--run-date",
+            "2026-11-22",
+            "--report",
+            tmp_path / "first.html",
+        ).code
+        == 66
+    )
+    assert "There are no earlier answers." in shown(tmp_path / "first.html")
+    assert not none.exists()
     # A page that cannot be written fails no run, and says so.
     blocked = tmp_path / "file.txt"
     blocked.write_text("precious")

@@ -1,4 +1,4 @@
-"""models list, show, verify, sign, promote and compare."""
+"""models list, show, diff, verify, sign, promote and compare."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genrepipe.core.quoting import printable
 
 @click.group(cls=Group)
 def models() -> None:
-    """List, show, verify, sign, promote and compare the bundles that can score.
+    """List, show, diff, verify, sign, promote and compare the bundles that can score.
 
     \b
     Example:
@@ -59,6 +59,23 @@ def models_show(model: str | None, out: Path | None, bundles: Path | None) -> No
 
     text = card(model, bundles)
     click.echo("\n".join(map(printable, text.split("\n"))), nl=False)
+
+
+@models.command("diff")
+@click.argument("before")
+@click.argument("after")
+@BUNDLES
+@OUTPUT
+def models_diff(before: str, after: str, bundles: Path | None, output: str) -> None:
+    """Compare two bundles: measures on each split, inputs, settings, and the golden answers that moved.
+
+    \b
+    Example:
+        genrepipe models diff all-features all-features-plus
+    """
+    from genrepipe.pipeline.models import diff
+
+    show(diff(before, after, bundles), output, rendering.models_diff_text)
 
 
 @models.command("verify")

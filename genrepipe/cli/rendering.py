@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         InitResult,
         LabelsResult,
         MissingResult,
+        ModelDiff,
         ModelList,
         ModelPerformance,
         PromoteResult,
@@ -332,6 +333,33 @@ def replay_text(result: ReplayResult) -> str:
 def promoted_text(result: PromoteResult) -> str:
     """Say which bundle is champion now."""
     return f"{result.champion} is the champion of {result.bundles}, after {result.before}; jobs with --bundles {result.bundles} use it"
+
+
+def models_diff_text(result: ModelDiff) -> str:
+    """Show the measures of two bundles side by side, and what else differs."""
+    rows = [
+        (m.split.replace("_", " "), m.measure, f"{m.before:.4f} ± {m.before_sd:.4f}", f"{m.after:.4f} ± {m.after_sd:.4f}", f"{m.difference:+.4f}")
+        for m in result.measures
+    ]  # fmt: skip
+    data = "the same table" if result.same_data else "different tables"
+    lines = [
+        f"{printable(result.before)} → {printable(result.after)}, trained on {data}",
+        f"  parameters  {result.parameters[0]:,} → {result.parameters[1]:,}",
+        *([f"  inputs      + {', '.join(result.inputs_added)}"] if result.inputs_added else []),
+        *([f"  inputs      - {', '.join(result.inputs_removed)}"] if result.inputs_removed else []),
+        *(
+            f"  {name:<11} {printable(old)} → {printable(new)}"
+            for name, (old, new) in result.recipe.items()
+            if name != "inputs"
+        ),
+    ]
+    if result.golden_rows:
+        lines.append(
+            f"  golden rows {result.golden_genres:,} of {result.golden_rows:,} have another genre; a probability differs by {result.golden_largest:.3f} at most"
+        )
+    else:
+        lines.append("  golden rows cannot be compared: the two read different columns")
+    return "\n".join([*lines, "", *table(("split", "measure", "before", "after", "difference"), rows)[0]])
 
 
 def compare_text(result: CompareResult) -> str:

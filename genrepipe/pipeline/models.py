@@ -1,4 +1,4 @@
-"""Bundles as a user meets them: list, verify, sign, promote."""
+"""Bundles as a user meets them: list, verify, compare, sign, promote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from genrepipe.core.errors import BundleBroken
 from genrepipe.model import bundle as bundles
 from genrepipe.model import signature
 from genrepipe.model.scorer import Scorer
-from genrepipe.pipeline.results import BrokenModel, ModelList, ModelSummary, PromoteResult, SignResult, VerifiedModel
+from genrepipe.pipeline.results import (
+    BrokenModel,
+    MeasureDiff,
+    ModelDiff,
+    ModelList,
+    ModelSummary,
+    PromoteResult,
+    SignResult,
+    VerifiedModel,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +94,58 @@ def promote(model: str, folder: Path, key: Path | None = None) -> PromoteResult:
     with signals.deferred():  # a signal is too late once the name is being written
         before, champion = bundles.promote(model, folder, key)
     return PromoteResult(before, champion, str(folder))
+
+
+SPLITS = ("artist_disjoint", "random", "random_twins_apart")
+MEASURES = ("macro_auroc", "micro_auroc", "accuracy", "top2", "log_loss", "ece")
+
+
+def diff(before: str, after: str, folder: Path | None) -> ModelDiff:
+    """Compare two bundles: their measures, inputs, settings, and the answers of the first one's golden rows.
+
+    Raises
+    ------
+    UnknownModel
+        There is no bundle of one of the names.
+    BundleBroken
+        A bundle's files are not what its manifest says, or its manifest lacks measures.
+    """
+    old, new = bundles.load(before, folder), bundles.load(after, folder)
+    a, b = old.manifest, new.manifest
+    measures = []
+    for split in SPLITS:
+        for name in MEASURES:
+            x, y = (_measured(bundle, split, name) for bundle in (old, new))
+            measures.append(MeasureDiff(split, name, *x, *y, round(y[0] - x[0], 6)))
+    keys = sorted({*a.recipe, *b.recipe} - {"name", "summary"})
+    settings = {key: [a.recipe.get(key), b.recipe.get(key)] for key in keys if a.recipe.get(key) != b.recipe.get(key)}
+    rows, moved, largest = _golden_moved(old, new)
+    return ModelDiff(
+        f"{a.name} {a.version}", f"{b.name} {b.version}", a.training_data.get("sha256") == b.training_data.get("sha256"),
+        [a.parameters, b.parameters], sorted({*b.input_columns} - {*a.input_columns}), sorted({*a.input_columns} - {*b.input_columns}),
+        settings, measures, rows, moved, largest,
+    )  # fmt: skip
+
+
+def _measured(bundle: Bundle, split: str, name: str) -> tuple[float, float]:
+    try:
+        value = bundle.manifest.metrics[split][name]
+        return float(value["mean"]), float(value["sd"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        where = bundle.folder / bundles.MANIFEST
+        raise BundleBroken(f"{where} has no mean and sd of {name} on {split}", bundles.RESTORE) from error
+
+
+def _golden_moved(old: Bundle, new: Bundle) -> tuple[int, int, float]:
+    """Return how many golden rows of a bundle another one can answer, with how many other genres, and the largest difference."""
+    columns, labels = list(new.manifest.input_columns), old.manifest.labels
+    if not {*columns} <= {*old.golden.columns} or labels != new.manifest.labels:
+        return 0, 0, 0.0
+    inputs = old.golden.select(columns).to_numpy().astype("float32")
+    recorded = old.golden.select(f"p_{label}" for label in labels).to_numpy()
+    answers = Scorer(new).probabilities(inputs)
+    moved = int((answers.argmax(1) != recorded.argmax(1)).sum())
+    return len(inputs), moved, round(float(abs(answers - recorded).max()), 6)
 
 
 def _summary(bundle: Bundle, name: str, *, champion: bool) -> ModelSummary:

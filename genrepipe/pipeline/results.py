@@ -387,6 +387,37 @@ class ModelSummary(Result):
 
 
 @dataclass(frozen=True)
+class MeasureDiff(Result):
+    """One measure of two bundles on one split: mean and standard deviation over the folds of each, and the difference."""
+
+    split: str
+    measure: str
+    before: float
+    before_sd: float
+    after: float
+    after_sd: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class ModelDiff(Result):
+    """What changed from one bundle to another."""
+
+    before: str  # name and version
+    after: str
+    same_data: bool  # both were trained on tables with one fingerprint
+    parameters: list[int]  # before and after
+    inputs_added: list[str]  # columns
+    inputs_removed: list[str]
+    recipe: dict[str, list[Any]]  # settings that differ, before and after
+    measures: list[MeasureDiff]
+    golden_rows: int  # of the first bundle that the second can answer: 0 where it reads other columns
+    golden_genres: int  # of those with another genre
+    golden_largest: float  # difference of a probability
+    status: str = "compared"
+
+
+@dataclass(frozen=True)
 class BrokenModel(Result):
     """A bundle that cannot be loaded."""
 

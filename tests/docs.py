@@ -261,7 +261,7 @@ def answered(text: str, warehouse: Path) -> str:
     """Return a page with the answer below each of its queries, as the command prints it."""
 
     def answer(found: re.Match[str]) -> str:
-        done = run("query", found["sql"], "--warehouse", warehouse)
+        done = run("query", found["sql"], "--warehouse", warehouse, COLUMNS="200")  # whatever the terminal's width is
         assert done.code == 0, (found["sql"], done.err)
         printed = "\n".join(line.rstrip() for line in done.out.strip("\n").splitlines())
         return f"```sql\n{found['sql']}\n```\n\n```text\n{printed}\n```\n"

@@ -70,7 +70,7 @@ constraints:  ## choose versions anew, without the addresses of a lock file
 	rm -rf .venv-pin
 
 clean:  ## remove environments, sample and warehouse
-	rm -rf $(SCORE) $(DEV) sample.csv sample.duckdb
+	rm -rf $(SCORE) $(DEV) sample.csv sample.duckdb*
 
 $(SCORE)/ready: pyproject.toml constraints/all.txt
 	@$(PYTHON) -m venv $(SCORE)

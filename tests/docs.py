@@ -19,7 +19,7 @@ from genrepipe.model import bundle as bundles
 from genrepipe.observers.metrics import METRICS
 from genrepipe.pipeline import requests
 from genrepipe.warehouse import failures, schema
-from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, registry
+from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, header, registry
 from tests.support import PLAN, ROOT, run
 
 STUDY = {
@@ -203,6 +203,10 @@ def checks_table() -> str:
         for name, rule in contracts.load(contract).table.checks.items():
             unit = "%" if rule.unit == "percent" else rule.unit
             lines.append(f"| `{name}` | {rule.limit:g} {unit} | {rule.severity} | {_cell(rule.description)} |")
+    lines += [
+        f"| `{path.stem}` | 0 rows | error | {header(path.read_text(encoding='utf-8'))['description']} |"
+        for path in sorted((ROOT / "sql/audits").glob("*.sql"))
+    ]
     return "\n".join(lines)
 
 

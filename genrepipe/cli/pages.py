@@ -23,11 +23,12 @@ PAGE = click.Path(readable=False, path_type=Path)
 @click.option("--run-date", shell_complete=completion.run_dates, help="The run of this date, YYYY-MM-DD.")
 @click.option("--out", type=PAGE, help="The page: a file such as night.html.")
 @click.option("--index", type=PAGE, help="A folder of such pages, whose front page is written anew.")
+@click.option("--all", "every", is_flag=True, help="With --index: write the pages that the folder lacks, too.")
 @JOB
 @WAREHOUSE
 @OUTPUT
 def report(
-    run_id: str | None, run_date: str | None, out: Path | None, index: Path | None, job: str | None, warehouse: Path, output: str
+    run_id: str | None, run_date: str | None, out: Path | None, index: Path | None, every: bool, job: str | None, warehouse: Path, output: str
 ) -> None:  # fmt: skip
     """Write the page of a night, which says whether it was good and what to do. It opens offline.
 
@@ -35,8 +36,14 @@ def report(
     Example:
         genrepipe report --out night.html --warehouse warehouse.duckdb
     """
+    from genrepipe.core.errors import UsageError
+    from genrepipe.pages.night import fill
     from genrepipe.pages.night import report as write_page
 
+    if every:
+        if index is None:
+            raise UsageError("--all without a folder", "Name it: --index FOLDER")
+        fill(warehouse, index, job)
     show(
         write_page(warehouse, out, index, run_id=run_id, run_date=run_date, job=job), output, rendering.report_text
     )  # fmt: skip

@@ -75,10 +75,16 @@ def score_text(result: ScoreResult) -> str:
         *([f"  left out   {result.filtered:,} rows by the recipe's filter"] if result.filtered else []),
         f"  imputed    {imputed}",
         *([f"  withdrawn  {result.withdrawn:,} tracks are no longer in the catalogue"] if result.withdrawn else []),
-        *([f"  flips      {result.flips:,} tracks have another genre than before"] if result.flips else []),
+        *(
+            [
+                f"  flips      {result.flips:,} {'track has' if result.flips == 1 else 'tracks have'} another genre than before"
+            ]
+            if result.flips
+            else []
+        ),
         *([f"  warnings   {', '.join(result.warnings)}"] if result.warnings else []),
         *([f"  publish    {_published(result.publish)}"] if result.publish else []),
-        f"  took       {result.seconds:.2f} s, {result.rows_per_second:,} rows/s",
+        *([f"  took       {_took(result)}"] if result.status != "already published" else []),
     ]
     if result.status != "dry run":
         ask = f'genrepipe query --warehouse {shlex.quote(result.warehouse)} "'
@@ -86,7 +92,7 @@ def score_text(result: ScoreResult) -> str:
             f"  warehouse  {result.warehouse}",
             "",
             "Try:",
-            f'  {ask}SELECT genre, tracks, share FROM genre_daily"',
+            f"  {ask}SELECT genre, tracks, share FROM genre_daily WHERE run_date = '{result.run_date}'\"",
             f'  {ask}SELECT artist_name, track_name, genre, margin FROM predictions_latest ORDER BY margin DESC LIMIT 5"',
         ]
         if result.quarantined:
@@ -94,6 +100,12 @@ def score_text(result: ScoreResult) -> str:
     if result.profile:
         lines += ["", *profile_lines(result.profile)]
     return "\n".join(lines)
+
+
+def _took(result: ScoreResult) -> str:
+    waited = result.stages.get("waiting", 0.0)
+    rate = f"{result.received / max(result.seconds - waited, 1e-3):,.0f} rows/s"
+    return f"{result.seconds:.2f} s, {rate}{f', after waiting {waited:.0f} s' if waited >= 1 else ''}"
 
 
 def _published(publish: PublishResult | FailedPublish) -> str:
@@ -111,7 +123,7 @@ def publish_text(result: PublishResult) -> str:
         gone = [each.split()[0] for each in result.removed if each.endswith(day)]
         lines.append(f"  {day} {', '.join(tables + [f'{table} removed' for table in gone])}")
     if result.format != "duckdb":
-        lines.append(f"  holds      {result.held:,} run dates")
+        lines.append(f"  holds      {result.held:,} run date{'' if result.held == 1 else 's'}")
     if result.missing:
         first, last = result.missing[0], result.missing[-1]
         lines.append(
@@ -195,7 +207,7 @@ def backfill_text(result: BackfillResult) -> str:
 def backfill_counts(result: BackfillResult) -> str:
     """Say how many run dates ended how."""
     counts = Counter(run.status for run in result.runs)
-    return f"{len(result.runs)} run dates: {', '.join(f'{count} {status}' for status, count in counts.items())}"
+    return f"{len(result.runs)} run date{'' if len(result.runs) == 1 else 's'}: {', '.join(f'{count} {status}' for status, count in counts.items())}"
 
 
 def init_text(result: InitResult) -> str:

@@ -137,18 +137,19 @@ def _print_table(frame: pl.DataFrame) -> None:
     whole = [number for number, kind in enumerate(frame.dtypes) if kind != pl.String and not kind.is_nested()]
     lines, shown = table(names, [[_cell(value) for value in row] for row in short.iter_rows()], right, whole)
     print("\n".join(lines))
-    if told := _left_out(frame.height, frame.width, shown):
+    if told := _left_out(frame.height, names, shown):
         print(f"\n {told}")
 
 
-def _left_out(rows: int, columns: int, shown: int) -> str:
+def _left_out(rows: int, names: Sequence[str], shown: int) -> str:
     """Return what a table does not show, as a sentence; nothing where it shows all."""
     parts = ["0 rows"] if not rows else []
     if rows > MAX_ROWS:
         parts.append(f"{rows:,} rows, the first {MAX_ROWS} shown")
-    if shown < columns:
-        parts.append(f"{columns} columns, {columns - shown} of them not shown")
-    cut = rows > MAX_ROWS or shown < columns
+    if shown < len(names):
+        begin = (shown + 1) // 2  # the middle ones are left out
+        parts.append(f"not shown: {', '.join(names[begin : begin + len(names) - shown])}")
+    cut = rows > MAX_ROWS or shown < len(names)
     return "; ".join(parts) + ("; --output csv, json or parquet prints all" if cut else "")
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 
 class GenrepipeError(Exception):
@@ -100,6 +101,11 @@ class WarehouseUnusable(ConfigurationError):
 
 class ExtraMissing(ConfigurationError):
     """A package that belongs to an optional extra is not installed."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        if Path(__file__).parents[2].joinpath("pyproject.toml").exists():  # it runs from a checkout
+            remedy = remedy.replace("'genrepipe[", "'.[").removesuffix(".") + " in the checkout"
+        super().__init__(what, remedy)
 
 
 class Interrupted(GenrepipeError):

@@ -34,6 +34,10 @@ def file_literal(path: Path) -> str:
     return literal("".join(f"[{character}]" if character in "*?[" else character for character in str(path)))
 
 
+# Characters that Python does not call printable and that move nothing: spaces of other widths, and what joins an emoji.
+SHOWN = "\u00a0\u2002\u2003\u2007\u2009\u202f\u3000\u200d\ufe0f"
+
+
 def printable(value: object) -> str:
     """Return text as a terminal may show it: control characters, which could move its cursor, are replaced."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    return "".join(c if c.isprintable() or c in SHOWN else "\N{REPLACEMENT CHARACTER}" for c in str(value))

@@ -28,16 +28,17 @@ if TYPE_CHECKING:
 # Shape and word of each tone: nobody has to tell colours apart.
 STATES = {"good": ("●", "published"), "warn": ("▲", "published, with warnings"), "bad": ("■", "nothing published")}
 CHECK_NAMES = {
-    "drift_from_training": "Drift against training", "drift_from_recent_runs": "Drift against the last seven nights",
-    "quarantined_percent": "Rows refused", "quarantined_rows": "Rows refused, in number", "volume_change_percent": "Volume against usual",
+    "drift_from_training": "Drift against training", "drift_from_recent_runs": "Drift against the seven nights before",
+    "quarantined_percent": "Rows quarantined", "quarantined_rows": "Rows quarantined, in number", "volume_change_percent": "Volume against usual",
     "volume_drop_percent": "Volume drop", "withdrawn_percent": "Tracks withdrawn", "source_age_hours": "Age of the source",
     "source_repeated": "The same source again", "files_not_read": "Files not read", "unknown_labels": "Unknown labels", "other_labels": "Contradicting labels",
-    "short_duration": "Durations too short", "small_popularity": "Popularity too small", "nameless_artist_percent": "Artists that are none",
-    "imputed_percent": "Values imputed", "mostly_imputed_percent": "A column nearly lost", "absent_features": "Features absent",
+    "short_duration": "Durations too short", "small_popularity": "Popularity too small", "nameless_artist_percent": "Placeholder artists",
+    "imputed_percent": "Values imputed", "mostly_imputed_percent": "A feature nearly always missing", "absent_features": "Features absent",
     "sum_to_one": "Probabilities sum to one", "known_genres": "Known genres", "low_margin_percent": "Toss-ups, margin under 0.1",
     "largest_genre_percent": "Largest genre", "flipped_percent": "Known tracks changing genre", "later_dates": "Later dates to score again",
     "one_prediction_per_track": "One prediction for each track", "as_many_predictions_as_accepted_tracks": "A prediction for every accepted track",
 }  # fmt: skip
+MANY = 10  # quarantined rows that are worth a correction
 UNITS = {"popularity": "points", "loudness": "decibels", "tempo": "beats per minute", "duration_ms": "seconds"}
 
 
@@ -115,12 +116,11 @@ def tone_of(line: Row) -> str:
 
 def performance_of(night: Night) -> tuple[Row | None, float | None]:
     """Return how good the night was where labels are known, and the accuracy of the seven nights before, by track."""
-    rows = {row["run_id"]: row for row in night.of("quality") if row["tracks"]}
-    before = [rows[each["run_id"]] for each in night.week if each["run_id"] in rows]
+    rows = {row["run_date"]: row for row in night.of("quality") if row["tracks"]}
+    before = [rows[each["run_date"]] for each in night.week if each["run_date"] in rows]
     tracks = sum(row["tracks"] for row in before)
-    return rows.get(night.run["run_id"]), sum(
-        row["accuracy"] * row["tracks"] for row in before
-    ) / tracks if tracks else None
+    usual = float(sum(row["accuracy"] * row["tracks"] for row in before) / tracks) if tracks else None
+    return rows.get(night.run["run_date"]), usual
 
 
 def known_tracks(night: Night) -> int:
@@ -128,22 +128,47 @@ def known_tracks(night: Night) -> int:
     return sum(row["predicted_lately"] for row in night.of("catalogue"))
 
 
+def drifted(night: Night, against: str) -> list[Row]:
+    """Return the features that drifted ``against`` the ``bundle`` or ``recent runs``, the most drifted first."""
+    return [
+        row for row in night.of("drift") if row["against"] == against and row["verdict"] == "drifted" and row["subject"] != "genre"
+    ]  # fmt: skip
+
+
 def shifted(night: Night) -> list[Shift]:
-    """Return the features that drifted from the nights before, or from the training data, the most drifted first."""
-    drifted: dict[str, float] = {}
-    for row in night.of("drift"):
-        if row["verdict"] == "drifted" and row["subject"] != "genre":
-            drifted[row["subject"]] = max(row["psi"], drifted.get(row["subject"], 0.0))
+    """Return the features that drifted from the nights before, with their medians, the most drifted first."""
     medians = {(row["name"], row["tonight"]): row["median"] for row in night.of("medians")}
     found = []
-    for name, psi in sorted(drifted.items(), key=lambda pair: -pair[1]):
+    for row in drifted(night, "recent runs"):
+        name = row["subject"]
         now, usual = medians.get((name, True)), medians.get((name, False))
         if now is not None and usual is not None and now != usual:
             scale = 1000 if name == "duration_ms" else 1
             found.append(
-                Shift(name, words.figure(now / scale), words.figure(usual / scale), (now - usual) / scale, psi)
+                Shift(name, words.figure(now / scale), words.figure(usual / scale), (now - usual) / scale, row["psi"])
             )
     return found
+
+
+def flipped_share(night: Night) -> float | None:
+    """Return the share of the known tracks whose genre changed, whatever the cause; None where that is not known."""
+    known = known_tracks(night)
+    if night.published and known:
+        return float(sum(row["tracks"] for row in night.of("causes")) / known)
+    check = limit_of(night, "flipped_percent")
+    return check.observed / 100 if check else None
+
+
+def new_model(night: Night) -> str | None:
+    """Return the model of the night before, where tonight's is another one."""
+    now = f"{night.run['model']} {night.run['model_version']}"
+    before = f"{night.week[-1]['model']} {night.week[-1]['model_version']}" if night.week else now
+    return before if before != now else None
+
+
+def tracks_of(night: Night) -> int:
+    """Return how many tracks have a prediction of the night, those of a replay among them."""
+    return sum(row["tracks"] for row in night.of("catalogue")) or int(night.run["predicted"])
 
 
 def values_of(night: Night, rule: str) -> tuple[str, ...]:
@@ -251,8 +276,7 @@ def _drifted(night: Night) -> str | None:
     what = f"{words.sentence(words.human(worst.name))} arrived {by} {way} than usual"
     flipped = limit_of(night, "flipped_percent")
     if len(shifts) > 1:
-        others = words.many(len(shifts) - 1, "more feature", words=True)
-        return f"{what}, and {others} moved."
+        return f"{what}, and {words.many(len(shifts) - 1, 'more feature', words=True)} moved."
     if flipped and flipped.observed >= 5:
         share = words.one_in(flipped.observed / 100)
         changed = (
@@ -262,6 +286,14 @@ def _drifted(night: Night) -> str | None:
         )
         return f"{what}, so {changed} changed genre."
     return f"{what}."
+
+
+def _untrained(night: Night) -> str | None:
+    rows = drifted(night, "bundle")
+    if not rows:
+        return None
+    more = f" and {words.many(len(rows) - 1, 'more feature', words=True)}" if len(rows) > 1 else ""
+    return f"{words.sentence(words.human(rows[0]['subject']))}{more} {'differ' if more else 'differs'} from what the model was trained on."
 
 
 def _volume(night: Night) -> str | None:
@@ -313,7 +345,7 @@ def _refused(night: Night) -> str | None:
 # What to say of a check that is not within its limit; the most telling first.
 HEADLINES: dict[str, Callable[[Night], str | None]] = {
     "quarantined_percent": _refused, "quarantined_rows": _refused, "volume_drop_percent": _volume, "volume_change_percent": _volume, "flipped_percent": _flips,
-    "drift_from_recent_runs": _drifted, "drift_from_training": _drifted, "source_repeated": lambda _: "The source is that of the night before, to the byte.",
+    "drift_from_recent_runs": _drifted, "drift_from_training": _untrained, "source_repeated": lambda _: "The source is that of the night before, to the byte.",
     "mostly_imputed_percent": _imputed, "imputed_percent": _imputed, "source_age_hours": _age, "largest_genre_percent": _largest,
     "short_duration": lambda _: "Durations look as if they were in seconds.", "small_popularity": lambda _: "Popularity looks as if it were a share, not points.",
 }  # fmt: skip
@@ -333,72 +365,104 @@ def _headline(night: Night, among: list[Check]) -> str:
     return _dull(among[0])
 
 
+def command(night: Night, *given: str) -> str:
+    """Return a command on the night's warehouse, as it can be pasted."""
+    return f"genrepipe {shlex.join([*given, '--warehouse', night.warehouse])}"
+
+
 def verdict(night: Night) -> Verdict:
     """Return the verdict on a night."""
+    if night.run["status"] == "retracted" or night.replaced:
+        return _superseded(night)
     if not night.published:
         return _stopped(night)
     caught = [check for check in checks(night) if check.verdict == "warning"]
-    tone = "warn" if caught else "good"
-    warned = (
-        words.many(len(caught), "warning", words=True).replace("one ", "a ", 1)
-        if len(caught) == 1
-        else words.many(len(caught), "warning", words=True)
-    )
     if caught:
-        name, state, headline = "warnings", f"published, with {warned}", _headline(night, caught)
-    else:
-        name, state = "good", "published"
-        headline = f"A good night: {words.many(night.run['predicted'], 'track')} predicted, nothing to do."
-    return Verdict(name, tone, state, headline, " ".join(_evidence(night, caught)), tuple(_actions(night, caught)))
+        several = words.many(len(caught), "warning", words=True)
+        state = f"published, with {'a warning' if len(caught) == 1 else several}"
+        return Verdict("warnings", "warn", state, _headline(night, caught), " ".join(_evidence(night, caught)), tuple(_actions(night, caught)))  # fmt: skip
+    actions = _actions(night, caught)
+    model = f", by a new model, {night.run['model']} {night.run['model_version']}" if new_model(night) else ""
+    ending = "" if actions or model else ", nothing to do"
+    headline = f"A good night: {words.many(tracks_of(night), 'track')} predicted{model}{ending}."
+    return Verdict("good", "good", "published", headline, " ".join(_evidence(night, caught)), tuple(actions))
+
+
+def _superseded(night: Night) -> Verdict:
+    """Return the verdict on a run whose predictions are not those of its date."""
+    day = words.month_day(night.run["run_date"])
+    if night.replaced:
+        said = f"This run of {day} was replaced by a later one."
+        action = (
+            "Look at the run that stands:",
+            command(night, "report", "--run", str(night.other), "--out", "night.html"),
+        )
+        return Verdict("replaced", "warn", "replaced", said, f"Readers see the answers of run {night.other}. Below is what this run left.", (action,))  # fmt: skip
+    return Verdict(
+        "retracted",
+        "warn",
+        "retracted",
+        f"What was delivered for {day} was taken back.",
+        "Below is what the run left.",
+        (),
+    )
 
 
 def _evidence(night: Night, caught: list[Check]) -> list[str]:
-    said, run = [], night.run
-    shifts = shifted(night)
-    if caught and shifts:
+    said: list[str] = []
+    shifts, names = shifted(night), {check.name for check in caught}
+    if shifts and "drift_from_recent_runs" in names:
         worst, unit = shifts[0], UNITS.get(shifts[0].name, "")
         others = (
             "no other feature moved"
             if len(shifts) == 1
             else f"{words.many(len(shifts) - 1, 'other feature', words=True)} moved too"
         )
-        said.append(
-            f"Its median {'fell' if worst.difference < 0 else 'rose'} from {worst.usual}{f' {unit}' if unit else ''} to {worst.now}; {others}."
-        )
-    elif not caught:
-        said.append(f"All {len(checks(night))} checks hold.")
+        way = "fell" if worst.difference < 0 else "rose"
+        said.append(f"Its median {way} from {worst.usual}{f' {unit}' if unit else ''} to {worst.now}; {others}.")
+    elif caught:
+        said += [_dull(check) for check in caught[:2] if _dull(check) != _headline(night, caught)]
     else:
-        said += [_dull(check) for check in caught[:2]]
+        said.append(f"All {len(checks(night))} checks hold.")
     now, then = performance_of(night)
-    flipped = limit_of(night, "flipped_percent")
-    if flipped and (known := known_tracks(night)):
-        usual = [
-            c["observed"]
-            for c in night.of("checks")
-            if c["name"] == "flipped_percent" and c["run_id"] in {each["run_id"] for each in night.week}
-        ]
-        text = f"{words.percent(flipped.observed / 100)} of {words.many(known, 'known track')} changed genre"
-        if usual and abs(flipped.observed - median(usual)) > max(2, median(usual)):
-            text += f", where {words.percent(median(usual) / 100)} is usual; the breaker opens above {words.figure(flipped.allowed)}{NARROW}%"
+    share, known, before = flipped_share(night), known_tracks(night), new_model(night)
+    if share is not None and known:
+        usual = usual_flips(night)
+        text = f"{words.percent(share)} of {words.many(known, 'known track')} changed genre"
+        check = limit_of(night, "flipped_percent")
+        if before:
+            text += f"; the model before was {before}"
+        elif usual is not None and check and abs(share - usual) > max(0.02, usual):
+            text += f", where {words.percent(usual)} is usual; above {words.figure(check.allowed)}{NARROW}% nothing is published"
         said.append(f"{text}.")
     if now:
         against = f", against {words.percent(then, 0)} on the nights before" if then is not None else ""
         said.append(f"Where labels are known, {words.percent(now['accuracy'], 0)} of the answers are right{against}.")
-    if run["quarantined"] and not caught:
-        said.append(
-            f"{words.many(run['quarantined'], 'row')} {'waits' if run['quarantined'] == 1 else 'wait'} in quarantine."
-        )
-    return said[:4]
+    if open_rows := night.beside.get("open_rows", 0):
+        said.append(f"{words.many(open_rows, 'row')} {'waits' if open_rows == 1 else 'wait'} in quarantine.")
+    stopped = [words.month_day(each["run_date"]) for each in night.nights[-8:-1] if each["status"] != "published"]
+    if stopped:
+        said.append(f"{words.listed(stopped)} {'has' if len(stopped) == 1 else 'have'} no predictions.")
+    return said[:5]
+
+
+def usual_flips(night: Night) -> float | None:
+    """Return the median share of known tracks that changed genre on the nights before, as their check had it."""
+    ids = {each["run_id"] for each in night.week}
+    shares = [c["observed"] / 100 for c in night.of("checks") if c["name"] == "flipped_percent" and c["run_id"] in ids]
+    return median(shares) if shares else None
 
 
 def _actions(night: Night, caught: list[Check]) -> list[tuple[str, str]]:
     names, run, done = {check.name for check in caught}, night.run, []
-    shifts = shifted(night)
-    if shifts and names & {"drift_from_recent_runs", "drift_from_training"}:
+    day, shifts = str(run["run_date"]), shifted(night)
+    if shifts and "drift_from_recent_runs" in names:
         done.append(
             (f"Ask the source what happened to {words.human(shifts[0].name)}, and have the night delivered again.", "")
         )
-        done.append(("If readers must not see these answers, take them back:", "genrepipe rollback"))
+        last = night.beside.get("last_run_id") == run["run_id"]
+        undo = command(night, "rollback") if last else command(night, "retract", "--run-date", day, "--job", run["job"])
+        done.append(("If readers must not see these answers, take them back:", undo))
     elif names & {
         "volume_change_percent",
         "source_repeated",
@@ -417,14 +481,13 @@ def _actions(night: Night, caught: list[Check]) -> list[tuple[str, str]]:
                 "genrepipe run JOB --force --from DATE --to DATE",
             )
         )
-    if caught and run["quarantined"] >= 10:
-        done.append((f"Have the {words.many(run['quarantined'], 'refused row')} corrected:", f"genrepipe quarantine export --run-date {run['run_date']} --out fixes.csv"))  # fmt: skip
+    if (waiting := night.beside.get("open_rows", 0)) >= MANY:
+        export = command(night, "quarantine", "export", "--run-date", day, "--job", run["job"], "--out", "fixes.csv")
+        done.append((f"Have the {words.many(waiting, 'quarantined row')} corrected:", export))
     if caught and not done:
+        listed = words.listed([CHECK_NAMES.get(c.name, words.human(c.name)) for c in caught[:3]])
         done.append(
-            (
-                f"Look at {words.listed([CHECK_NAMES.get(c.name, words.human(c.name)) for c in caught[:3]])} below; if it is right, set the limit in the job file.",
-                "",
-            )
+            (f"Look at {listed[:1].lower()}{listed[1:]} below; if it is right, set the limit in the job file.", "")
         )
     return done[:3]
 
@@ -439,69 +502,86 @@ def _stopped(night: Night) -> Verdict:
     run = night.run
     day, code = words.month_day(run["run_date"]), run["exit_code"]
     failed = [check for check in checks(night) if check.verdict == "failed"]
-    error = (run["error"] or "").strip()
-    reason, _, remedy = error.partition(". ")  # as every message of ours is made
-    reason = reason.rstrip(".")
+    reason, _, remedy = (
+        (run["error"] or "the run ended without a word").strip().partition(". ")
+    )  # as every message of ours is made
     if failed:
-        said = _headline(night, failed)
-        reason = said[:1].lower() + said[1:].rstrip(".") if not said[:2].isupper() else said.rstrip(".")
-    if not reason:
-        reason = "the run ended without a word"
-    refused = run["status"] == "refused"
-    evidence, actions = [], []
-    if failed and failed[0].name.startswith("quarantined"):
-        filled = run["received"] - run["empty"]
-        rules = night.of("refused")
-        most = f", {words.count(rules[0]['rows'])} of them {rules[0]['rule']}" if rules else ""
-        evidence.append(f"{words.count(run['quarantined'])} of {words.many(filled, 'row')} ({words.percent(run['quarantined'] / filled)}) broke the contract{most}; the breaker opens above {words.figure(failed[0].allowed)}{NARROW}%.")  # fmt: skip
-    elif failed:
-        evidence.append(_dull(failed[0]))
-    last = night.before[-1] if night.before else None
-    evidence.append(
-        f"Readers still see the answers of {words.month_day(last['run_date'])}."
-        if last
-        else "There are no earlier answers."
-    )
+        reason = _headline(night, failed)
+        reason = reason if reason[:2].isupper() else reason[:1].lower() + reason[1:]
+    name = "refused" if run["status"] == "refused" else "failed"
+    if night.other:
+        headline = f"A new delivery for {day} was not published: {reason.rstrip('.')}."
+        stands = f"Readers still see what run {night.other} published for that date."
+        state = f"{name}, the delivery before stands"
+    else:
+        headline, state = f"No predictions for {day}: {reason.rstrip('.')}.", f"{name}, nothing published"
+        last = night.before[-1] if night.before else None
+        stands = (
+            f"Readers still see the answers of {words.month_day(last['run_date'])}."
+            if last
+            else "There are no earlier answers."
+        )
     known = _exit_codes().get(code if code is not None else -1)
+    evidence = [*_why_stopped(night, failed), stands]
     if known:
         evidence.append(
             f"Exit code {code}: {'trying again can help' if known['retry'] else 'trying again will not help'}."
         )
-    rules = night.of("refused")
+    return Verdict(
+        name, "bad", state, headline, " ".join(evidence), tuple(_after_stop(night, failed, remedy, known)[:3])
+    )
+
+
+def _why_stopped(night: Night, failed: list[Check]) -> list[str]:
+    if not failed:
+        return []
+    run, first, rules = night.run, failed[0], night.of("refused")
+    if first.name.startswith("quarantined") and rules:
+        filled = run["received"] - run["empty"]
+        share = f"{words.count(run['quarantined'])} of {words.many(filled, 'row')} ({words.percent(run['quarantined'] / filled)})"
+        most = f"{words.count(rules[0]['rows'])} of them {rules[0]['rule']}"
+        return [
+            f"{share} broke the contract, {most}; above {words.figure(first.allowed)}{NARROW}% nothing is published."
+        ]
+    return [_dull(first)]
+
+
+def _after_stop(night: Night, failed: list[Check], remedy: str, known: dict[str, Any] | None) -> list[tuple[str, str]]:
+    run, rules, done = night.run, night.of("refused"), []
+    moved = drifted(night, "recent runs") or drifted(night, "bundle")
     if failed and rules and failed[0].name.startswith("quarantined"):
         top = rules[0]
-        column, must = words.human(top["rule"].split(".")[0]), top["reason"].partition(": ")[2]
-        actions.append((f"Have the source delivered again: {column} {must}.", ""))
-    elif failed and (
-        drifted := [row for row in night.of("drift") if row["verdict"] == "drifted" and row["subject"] != "genre"]
-    ):
-        name, psi = words.human(drifted[0]["subject"]), drifted[0]["psi"]
-        actions.append(
+        done.append(
+            (
+                f"Have the source delivered again: {words.human(top['rule'].split('.')[0])} {top['reason'].partition(': ')[2]}.",
+                "",
+            )
+        )
+    elif failed and moved:
+        name, psi = words.human(moved[0]["subject"]), moved[0]["psi"]
+        done.append(
             (
                 f"Ask the source what happened to {name}, which drifted (PSI {psi:.2f}), and have the night delivered again.",
                 "",
             )
         )
     elif remedy and not failed:
-        actions.append((f"{remedy.rstrip('.')}.", ""))
+        done.append((f"{remedy.rstrip('.')}.", ""))
     elif known:
-        actions.append((f"{known['do'].split('. ')[0].rstrip('.')}.", ""))
-    source = shlex.join(run["sources"]) if run["sources"] and len(run["sources"]) == 1 else "SOURCE"
-    if refused or (known and known["retry"]):
-        actions.append(
-            (
-                "Then fill the night in:",
-                f"genrepipe score {source} --name {shlex.quote(run['job'])} --run-date {run['run_date']}",
-            )
+        done.append((f"{known['do'].split('. ')[0].rstrip('.')}.", ""))
+    source = list(run["sources"]) if run["sources"] and len(run["sources"]) == 1 else ["SOURCE"]
+    again = ["score", *source, "--name", run["job"], "--run-date", str(run["run_date"])]
+    done.append(("Then fill the night in:" if failed or remedy else "Run it again:", command(night, *again)))
+    limit = _next_limit(failed[0]) if failed else None
+    if failed and limit is not None:
+        done.append(
+            ("If the source is right, allow it once:", command(night, *again, "--limit", f"{failed[0].name}={limit}"))
         )
-    if failed:
-        actions.append(("If the source is right, allow it once:", f"--limit {failed[0].name}={_next_limit(failed[0])}"))
-    name = "refused" if refused else "failed"
-    state = f"{name}, nothing published"
-    return Verdict(name, "bad", state, f"No predictions for {day}: {reason}.", " ".join(evidence), tuple(actions[:3]))
+    return done
 
 
-def _next_limit(check: Check) -> str:
-    """Return a limit that lets through what was observed, rounded up."""
-    step = 10 ** max(len(str(int(check.observed))) - 2, 0)
-    return f"{(int(check.observed) // step + 1) * step}"
+def _next_limit(check: Check) -> int | None:
+    """Return a limit that lets through what was observed, rounded up; None where there is none."""
+    step = int(10 ** max(len(str(int(check.observed))) - 2, 0))
+    limit = (int(check.observed) // step + 1) * step
+    return None if check.unit == "%" and limit > 100 else limit

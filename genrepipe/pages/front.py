@@ -53,7 +53,7 @@ def front(rows: list[Row], folder: Path) -> Page:
     warned = sum(night["tone"] == "warn" for night in nights)
     told = [f"{words.spelled(stopped)} stopped"] if stopped else []
     told += [f"{words.spelled(warned)} with warnings"] if warned else []
-    summary = f"{words.many(len(nights), 'night')}{' of ' + words.many(len(jobs), 'job') if len(jobs) > 1 else ''}: {words.listed(told) or 'none without its predictions, none with a warning'}."
+    summary = f"{words.many(len(nights), 'night')}{' of ' + words.many(len(jobs), 'job') if len(jobs) > 1 else ''}: {words.listed(told) or 'all published, without a warning'}."
     colours = {"good": "var(--ghost)", "warn": "var(--warn-mark)", "bad": "var(--bad)"}
     of_job = [night for night in nights if night["job"] == newest["job"]][: svg.NIGHTS][::-1]
     strip = svg.columns(

@@ -101,6 +101,15 @@ def report(
     )
 
 
+def fill(warehouse: Path, folder: Path, job: str | None = None) -> None:
+    """Write the pages that a folder lacks, of each job's last ninety run dates."""
+    _, rows = nights.read(warehouse, job=job)
+    for row in rows:
+        page_file = folder / front.name_of(row["job"], row["run_date"])
+        if job in {None, row["job"]} and not page_file.exists():
+            report(warehouse, page_file, run_id=row["run_id"])
+
+
 def page_of(night: Night) -> Page:
     """Return the page of a run."""
     verdict = findings.verdict(night)
@@ -164,31 +173,22 @@ def _usual(night: Night) -> list[tuple[str, str, str, bool]]:
     rows = [
         (f"Median {words.human(shift.name)}", shift.now, shift.usual, True) for shift in findings.shifted(night)[:1]
     ]
-    flipped = {night.run["run_id"]: 0.0} | {
-        c["run_id"]: c["observed"] for c in night.of("checks") if c["name"] == "flipped_percent"
-    }
-    before = [flipped[each["run_id"]] for each in night.week if each["run_id"] in flipped]
-    if (tonight := limit_of(night, "flipped_percent")) is not None and before:
-        usual = median(before)
-        rows.append(("Known tracks that changed", words.percent(tonight.observed / 100), words.percent(usual / 100), tonight.observed > max(2 * usual, 5)))  # fmt: skip
+    share, usual_share = findings.flipped_share(night), findings.usual_flips(night)
+    if share is not None and usual_share is not None:
+        unusual = share > max(2 * usual_share, 0.05)
+        rows.append(("Known tracks that changed", words.percent(share), words.percent(usual_share), unusual))
     now, then = performance_of(night)
     if now and then:
         rows.append(("Labelled tracks right", words.percent(now["accuracy"], 1), words.percent(then, 1), now["accuracy"] < then - 0.03))  # fmt: skip
 
-    def share(each: Row) -> float:
+    def share_of(each: Row) -> float:
         filled = each["received"] - each["empty"]
         return each["quarantined"] / filled if filled else 0.0
 
     if night.week:
-        usual_share = median(map(share, night.week))
-        rows.append(
-            (
-                "Rows refused",
-                words.percent(share(run)),
-                words.percent(usual_share),
-                share(run) > max(5 * usual_share, 0.02),
-            )
-        )
+        usual_quarantined = median(map(share_of, night.week))
+        unusual = share_of(run) > max(5 * usual_quarantined, 0.02)
+        rows.append(("Rows quarantined", words.percent(share_of(run)), words.percent(usual_quarantined), unusual))
         usual_rows = median(each["received"] for each in night.week)
         ratio = run["received"] / usual_rows if usual_rows else 1
         rows.append(("Rows received", words.count(run["received"]), words.count(usual_rows), not 0.5 <= ratio <= 1.5))
@@ -207,7 +207,7 @@ def _run(night: Night) -> Part:
         ("Model", f"{run['model']} {run['model_version']}" if run["model"] else "none was loaded", "", f"sha256 {run['model_sha256'][:12]}" if run["model_sha256"] else ""),
         ("Source", first or "not read", ", ".join(filter(None, [run["delivery"] or "", aged])), f"sha256 {run['source_sha256'][:12]}" if run["source_sha256"] else ""),
     ]  # fmt: skip
-    return _part(night, "run", "Run", "Who ran, on what", "run", key=run["model_version"] or "", facts=facts)
+    return _part(night, "run", "Run", "Who ran, on what", "run", key=run["job"][:16], facts=facts)
 
 
 def _rows(night: Night) -> Part:
@@ -239,7 +239,7 @@ def _rows(night: Night) -> Part:
             f"{several if len(usual) > 1 else 'The night before had'} {words.many(round(median(usual)), 'row')}."
         )
     lede += [
-        f"{words.count(line['new_tracks'])} tracks are new to the catalogue, which holds {words.count(line['catalogue'])}."
+        f"{words.many(line['new_tracks'], 'track')} came on no earlier run date; the catalogue holds {words.count(line['catalogue'])}."
         for line in night.of("catalogue")
         if line["tracks"]
     ]
@@ -269,11 +269,11 @@ def _refused(night: Night) -> Part | None:
         return None
     refused, received = night.run["quarantined"], night.run["received"] - night.run["empty"]
     cause = findings.refused_because(night)
-    title = f"{words.many(refused, 'row')} {'was' if refused == 1 else 'were'} refused, {cause}"
+    title = f"{words.many(refused, 'row')} {'was' if refused == 1 else 'were'} quarantined, {cause}"
     limit = limit_of(night, "quarantined_percent")
     faults = sum(rule["rows"] for rule in rules)
     lede = [f"That is {words.percent(refused / received)} of the rows"]
-    lede[0] += f"; above {words.figure(limit.allowed)}{NARROW}% the breaker stops the run." if limit else "."
+    lede[0] += f"; above {words.figure(limit.allowed)}{NARROW}% the run is refused." if limit else "."
     if faults != refused:
         lede.append(f"{words.many(faults, 'fault')} in {words.many(refused, 'row')}: a row can break several rules.")
     most = max(rule["rows"] for rule in rules)
@@ -287,7 +287,7 @@ def _refused(night: Night) -> Part | None:
         for rule in rules
     ]  # fmt: skip
     return _part(
-        night, "refused", "Refused rows", title, "refused", "refused_values", lede=" ".join(lede), key=words.count(refused),
+        night, "refused", "Quarantined", title, "refused", "refused_values", lede=" ".join(lede), key=words.count(refused),
         tone="bad" if night.run["status"] == "refused" and limit and limit.verdict == "failed" else "",
         rows=rows[:12], more=len(rows) - 12,
     )  # fmt: skip
@@ -394,7 +394,7 @@ def _genres(night: Night) -> Part:
     if week:
         lede += f"The grey band is the range before, the tick the usual, the dot tonight; the scale ends at {words.percent(top)}."
     return _part(
-        night, "genres", "Genres", title, "genres", lede=lede, key=f"{unusual} unusual" if unusual else "", rows=rows, top=top, week=bool(week), line=len(night.nights) > 1,
+        night, "genres", "Genres", title, "genres", lede=lede, key=f"{unusual} unusual" if unusual else rows[0]["genre"], rows=rows, top=top, week=bool(week), line=len(night.nights) > 1,
     )  # fmt: skip
 
 
@@ -468,12 +468,13 @@ def _flips(night: Night) -> Part | None:
     lede = "The cause is found by scoring each track again with one thing changed at a time; the first that moves it off its genre counts. Known tracks are those that were predicted on the seven run dates before."
     return _part(
         night, "flips", "What changed", title, "causes", "moves", "flips", lede=lede, key=words.count(flipped),
-        causes=rows, moves=moved, all_moves=len(moves), flips=[_flip(row) for row in night.of("flips")], flipped=flipped,
+        causes=rows, moves=moved, all_moves=len(moves), flips=[_flip(row, published=night.published) for row in night.of("flips")], flipped=flipped,
     )  # fmt: skip
 
 
-def _flip(row: Row) -> dict[str, Any]:
-    before, now = (json.loads(row[key]) if row[key] else {} for key in ("row_before", "row_now"))
+def _flip(row: Row, *, published: bool) -> dict[str, Any]:
+    """Return what is shown of a changed track; the catalogue has no row of a night that was not published."""
+    before, now = (json.loads(row[key]) if row[key] and published else {} for key in ("row_before", "row_now"))
     shown = [
         f"{words.human(name)} {_value(before.get(name))} → {_value(now.get(name))}"
         if before and now and name in FEATURES
@@ -519,8 +520,9 @@ def _drift(night: Night) -> Part | None:
         lede += f" Against the last seven run dates it is {values}: it is the delivery that changed, not the catalogue."
     elif drifted and recent:
         lede += " Against the last seven run dates nothing drifted: it has been so for a while."
-    if night.run["predicted"] < FEW:
-        lede += f" With {words.many(night.run['predicted'], 'track')} it says little."
+    tracks = night.run["predicted"] or night.run["withheld"]
+    if tracks < FEW:
+        lede += f" With {words.many(tracks, 'track')} it says little."
     figures = []
     for row in trained:
         name, edges, against = row["subject"], row["edges"] or [], recent.get(row["subject"])
@@ -570,8 +572,8 @@ def _quality(night: Night) -> Part | None:
             night, "quality", "Quality", "Nobody knows yet how good the answers are", "quality", key="–",
             lede="No track of the night has a label. When some come, genrepipe labels takes them and measures the runs.", genres=[], visible=[],
         )  # fmt: skip
-    history = {row["run_id"]: row["accuracy"] for row in night.of("quality")}
-    values = [history.get(each["run_id"]) for each in night.nights]
+    history = {row["run_date"]: row["accuracy"] for row in night.of("quality")}
+    values = [history.get(each["run_date"]) for each in night.nights]
     known = [value for value in values if value is not None]
     title = f"{words.percent(now['accuracy'], 1)} of {words.many(now['tracks'], 'labelled track')} are right"
     if len(known) >= 7 and now["accuracy"] <= min(known):
@@ -691,7 +693,7 @@ def _ask(night: Night) -> Part:
         "FROM explain_track('TRACK_ID')",
     ]  # fmt: skip
     if not night.published:
-        questions = [f"FROM quarantine_reasons WHERE run_date = '{day}'", f"SELECT name, observed, allowed, verdict FROM checks WHERE run_id = '{night.run['run_id']}'"]  # fmt: skip
+        questions = [f"FROM quarantine_reasons WHERE run_date = '{day}'", f"SELECT genre_before, genre, cause, count(*) AS tracks FROM flips WHERE run_id = '{night.run['run_id']}' GROUP BY ALL ORDER BY tracks DESC", f"SELECT name, observed, allowed, verdict FROM checks WHERE run_id = '{night.run['run_id']}'"]  # fmt: skip
     return Part(
         "ask",
         "Ask more",

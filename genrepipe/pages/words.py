@@ -32,11 +32,16 @@ def figure(number: float) -> str:
 
 
 def percent(share: float, digits: int | None = None) -> str:
-    """Return a share as percent; without ``digits`` with one below 10 %, none of it where it is whole."""
+    """Return a share as percent, with one digit where it is not whole; what is not all is never 100 %, what is some never 0 %."""
     value = 100 * share
     if digits is None:
-        digits = 0 if value == round(value) or value >= 99.95 else 1
-    return f"{value:,.{digits}f}{NARROW}%".replace("-", "−")
+        digits = 0 if value == round(value) else 1
+    text = f"{value:,.{digits}f}"
+    if value < 100 and float(text.replace(",", "")) >= 100:
+        text = f"{min(value, 99.99):.2f}"
+    elif value > 0 and float(text.replace(",", "")) == 0:
+        text = "under 0.1" if digits else "under 1"
+    return f"{text}{NARROW}%".replace("-", "−")
 
 
 def signed(number: float, digits: int = 1) -> str:
@@ -56,19 +61,16 @@ def many(number: int, one: str, several: str = "", *, words: bool = False) -> st
 
 
 def one_in(share: float) -> str:
-    """Return a share in words: one in six, a third, more than half, 17.7 %."""
-    if share >= 0.995:
+    """Return a share in words where that is about right: all, half, a third, one in six; else 17.7 %."""
+    if share == 1:
         return "all"
-    if share > 0.52:
-        return f"{percent(share, 0)}"
-    if 0.48 <= share <= 0.52:
-        return "half"
-    if 0.31 <= share <= 0.355:
-        return "a third"
-    if 0.23 <= share <= 0.27:
-        return "a quarter"
-    nearest = round(1 / share) if share else 0
-    return f"one in {spelled(nearest)}" if 3 <= nearest <= 10 else percent(share)
+    named = {1 / 2: "half", 1 / 3: "a third", 1 / 4: "a quarter"} | {
+        1 / n: f"one in {spelled(n)}" for n in range(5, 11)
+    }
+    for value, words in named.items():
+        if abs(share - value) / value < 0.06:
+            return words
+    return percent(share, 0) if share > 0.5 else percent(share)
 
 
 def seconds(value: float) -> str:

@@ -50,9 +50,15 @@ def backfill(
     """
     if request.run_date is not None:
         raise UsageError(f"--from and --to beside the run date {request.run_date}", "Name a range, or one date")
+    days = run_dates(first, last)
+    if len(days) > 1 and not any("{run_date}" in source for source in request.source):
+        raise UsageError(
+            f"{', '.join(request.source)} is the same for every date from {first} to {last}",
+            "Write {run_date} into the source, where the dates differ; one date may have a source without it",
+        )
     runs: list[ScoreResult | FailedDate] = []
     failures: list[GenrepipeError] = []
-    for day in run_dates(first, last):
+    for day in days:
         try:
             result = score(request.model_copy(update={"run_date": day}), reporter)
             runs.append(result)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 NIGHTS, WEEK = 30, 7
-LEDGER = ("nights", "checks")  # of any run
 STOPPED = ("refused", "refused_values", "causes", "moves", "flips", "drift")  # also of a run that a check stopped
 PUBLISHED = (
     "catalogue",
@@ -52,11 +51,14 @@ class Night:
         The SQL of each query, as it was run.
     labels
         The genres, in the order in which table ``drift`` has them.
+    warehouse
+        The warehouse, as commands name it.
     """
 
     run: Row
     nights: list[Row]
     labels: list[str]
+    warehouse: str = "warehouse.duckdb"
     rows: dict[str, list[Row]] = field(default_factory=dict)
     queries: dict[str, str] = field(default_factory=dict)
 
@@ -66,8 +68,23 @@ class Night:
 
     @property
     def published(self) -> bool:
-        """Whether the run's predictions were published."""
-        return bool(self.run["status"] == "published")
+        """Whether the run's predictions were published, and are those of its date."""
+        return bool(self.run["status"] == "published") and not self.replaced
+
+    @property
+    def beside(self) -> Row:
+        """What stands beside the run; empty where nothing was asked."""
+        return next(iter(self.of("beside")), {})
+
+    @property
+    def other(self) -> str | None:
+        """The id of another run that published the same date."""
+        return self.beside.get("other_run_id")
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another run published the same date later."""
+        return self.other is not None and self.beside["other_finished_at"] > self.run["finished_at"]
 
     @property
     def before(self) -> list[Row]:
@@ -93,6 +110,14 @@ def newest(database: Database, run_date: date | None = None, job: str | None = N
         "ORDER BY CASE WHEN CAST(? AS DATE) IS NULL THEN NULL ELSE status = 'published' END DESC NULLS LAST, started_at DESC LIMIT 1",
         [job, run_date, run_date],
     )
+    jobs = [
+        name
+        for (name,) in database.rows(
+            "SELECT DISTINCT job FROM runs WHERE action = 'score' AND run_date = ? ORDER BY job", [run_date]
+        )
+    ]
+    if job is None and run_date is not None and len(jobs) > 1:
+        raise UsageError(f"Jobs {', '.join(jobs)} have runs for {run_date}", "Name one: --job NAME")
     if not rows:
         of = "".join([f" of job {job}" if job else "", f" for {run_date}" if run_date else ""])
         raise UsageError(f"{database.shown_as} has no scoring run{of}", 'Look at: genrepipe query "FROM run_history"')
@@ -160,10 +185,13 @@ def of_run(database: Database, run_id: str, unrecorded: Row | None = None) -> Ni
     nights = ask("nights")[::-1]
     if run is unrecorded:
         nights = [*(night for night in nights if night["run_date"] != run["run_date"]), run][-NIGHTS:]
-    night = Night(run, nights, contracts.genres(), ask.rows, ask.queries)
+    shown_as = str(database.shown_as or "warehouse.duckdb")
+    night = Night(run, nights, contracts.genres(), shown_as, ask.rows, ask.queries)
     week = [each["run_date"] for each in night.week]
     ask.bound |= {"since": nights[0]["run_date"], "week": min(week, default=run["run_date"])}
-    for query in ("checks", *STOPPED, *(PUBLISHED if night.published else ())):
+    for query in ("beside", "checks", *STOPPED):
+        ask(query)
+    for query in PUBLISHED if night.published else ():
         ask(query)
     return night
 

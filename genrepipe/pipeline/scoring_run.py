@@ -140,6 +140,7 @@ class ScoringRun:
         )
         self.predicted, self.withdrawn = known["predicted"], known["withdrawn"] or 0
         self.imputed = ledger.imputed_of(known)
+        self.flips = current.value("SELECT count(*) FROM flips WHERE run_id = ?", [known["run_id"]])
         return self.result("already published", run_id=known["run_id"])
 
     def open(self, database: Database, before: Database | None) -> None:

@@ -20,6 +20,8 @@ SELECT
     duplicates,
     empty,
     coalesce(withdrawn, 0) AS withdrawn,
+    model,
+    model_version,
     seconds,
     stages,
     coalesce(warnings, 0) AS warnings

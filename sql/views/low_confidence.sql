@@ -1,4 +1,4 @@
--- The newest predictions whose two best genres are less than 0.1 apart, the least sure first.
+-- The newest predictions whose two best genres are less than 0.1 apart, the least sure first; predictions_latest has the rest of them.
 -- reads: predictions_latest
 SELECT
     track_id,
@@ -6,12 +6,7 @@ SELECT
     track_name,
     genre,
     runner_up,
-    margin,
-    probability,
-    genre_set,
-    imputed,
-    artist_tracks,
-    run_date
+    margin
 FROM predictions_latest
 WHERE margin < 0.1
 ORDER BY margin, track_id

@@ -312,4 +312,4 @@ def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None
     (tmp_path / "obstore.py").write_text("raise ModuleNotFoundError(name='obstore')\n")
     result = genrepipe("validate", "s3://music/a.csv", PYTHONPATH=str(tmp_path))
     assert result.code == 78
-    assert "pip install 'genrepipe[cloud]'" in result.error
+    assert "pip install '.[cloud]'" in result.error

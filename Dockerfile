@@ -5,7 +5,7 @@ ARG PYTHON=3.11
 
 FROM python:${PYTHON}-slim-bookworm AS build
 # Extras of the scoring image: --build-arg EXTRA=text for word vectors, cloud for stores of objects,
-# lake for Delta and Iceberg tables, lineage for OpenLineage events, signing for signatures of bundles.
+# lake for Delta and Iceberg tables, lineage for OpenLineage events, otlp for metrics by OTLP, signing for signatures of bundles.
 ARG EXTRA=scoring
 WORKDIR /src
 COPY constraints/hashed constraints/hashed

@@ -63,7 +63,7 @@ bundles: $(DEV)/ready  ## train the shipped bundles again: make bundles TRACKS=t
 
 constraints:  ## choose versions anew, without the addresses of a lock file
 	rm -rf .venv-pin && $(PYTHON) -m venv .venv-pin
-	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,cloud,lake,lineage,signing,spark,bench,dev]"
+	.venv-pin/bin/python -m pip install --quiet --editable ".[train,text,cloud,lake,lineage,otlp,signing,spark,bench,dev]"
 	.venv-pin/bin/python -m pip freeze --exclude-editable \
 	| sed 's/^\(torch==[0-9.]*\)+.*/\1/' > constraints/all.txt
 	.venv-pin/bin/python constraints/hashed.py
@@ -79,5 +79,5 @@ $(SCORE)/ready: pyproject.toml constraints/all.txt
 
 $(DEV)/ready: pyproject.toml constraints/all.txt
 	$(PYTHON) -m venv $(DEV)
-	$(DEV)/bin/python $(PIP) --editable ".[train,text,cloud,lake,lineage,signing,spark,dev]"
+	$(DEV)/bin/python $(PIP) --editable ".[train,text,cloud,lake,lineage,otlp,signing,spark,dev]"
 	@touch $@

@@ -24,6 +24,7 @@ SETS = {
     "scoring": [""],
     "text": ["text"],
     "lineage": ["lineage"],
+    "otlp": ["otlp"],
     "cloud": ["cloud"],
     "lake": ["lake"],
     "signing": ["signing"],

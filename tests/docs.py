@@ -16,6 +16,7 @@ from genrepipe import contracts
 from genrepipe.cli.main import cli
 from genrepipe.core import errors
 from genrepipe.model import bundle as bundles
+from genrepipe.observers.metrics import METRICS
 from genrepipe.pipeline import requests
 from genrepipe.warehouse import failures, schema
 from genrepipe.warehouse.steps import ACCUMULATED, INPUTS, PART, header, registry
@@ -209,6 +210,14 @@ def checks_table() -> str:
     return "\n".join(lines)
 
 
+def metrics_table() -> str:
+    """Return every metric with its labels, as Markdown."""
+    lines = ["| metric | labels | what |", "|---|---|---|"]
+    for name, metric in METRICS.items():
+        lines.append(f"| `{name}` | {', '.join(f'`{label}`' for label in metric.labels)} | {_cell(metric.help)} |")
+    return "\n".join(lines)
+
+
 def commands() -> str:
     """Return every command with its help, as Markdown."""
     lines = []
@@ -256,7 +265,7 @@ def answered(text: str, warehouse: Path) -> str:
     """Return a page with the answer below each of its queries, as the command prints it."""
 
     def answer(found: re.Match[str]) -> str:
-        done = run("query", found["sql"], "--warehouse", warehouse)
+        done = run("query", found["sql"], "--warehouse", warehouse, COLUMNS="200")  # whatever the terminal's width is
         assert done.code == 0, (found["sql"], done.err)
         printed = "\n".join(line.rstrip() for line in done.out.strip("\n").splitlines())
         return f"```sql\n{found['sql']}\n```\n\n```text\n{printed}\n```\n"
@@ -282,6 +291,7 @@ PIECES: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("docs/commands.md", "keys", keys),
     ("docs/reference.md", "exit codes", runbook),
     ("docs/reference.md", "checks", checks_table),
+    ("docs/reference.md", "metrics", metrics_table),
     ("docs/architecture.md", "flow", lambda: f"```mermaid\n{flow()}\n```"),
     ("docs/architecture.md", "steps", steps_table),
     ("docs/architecture.md", "exceptions", failures_table),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from genrepipe.core.results import Result
 
+BUNDLE = "bundle verified"  # the event of a note that says which bundle scores: its name, version and blocks of inputs
 NIGHT = "night"  # the event of a note that says how a run date of a backfill ended
 
 
@@ -27,6 +28,7 @@ class RunStarted:
     source: tuple[str, ...]
     warehouse: Path
     dry_run: bool = False
+    engine: str = "local"
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ WARNINGS = {
     "memory": "The run needs about {needed_mb:,} MB of memory, and there are {there_are_mb:,} MB. {remedy}",
     "metrics": "The metrics were not written: {error}",
     "not read": "Not read, since it is no part of the source: {file}",
+    "otlp": "The metrics were not sent by OTLP to {host}: {error}",
     "ping": "The address at {host} was not reached: {error}",
     "publish": "The run is published, but something was left undone: {error}",
+    "pushgateway": "The metrics were not pushed to {host}: {error}",
     "unknown_tracks": "None of {unknown_tracks:,} labels was used. {remedy}",
 }
 NIGHTS = {  # how a run date of a backfill ended
@@ -48,6 +50,7 @@ def note(event: str, facts: dict[str, Any]) -> str:
 def _fact(name: str, value: Any) -> str:
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else ""
     text = text or (f"{value:.4g}" if isinstance(value, float) else str(value))
+    text = " and ".join(value) if isinstance(value, list) else text
     for unit, shown in (("_mb", " MB"), ("_s", " s")):
         if name.endswith(unit):
             name, text = name.removesuffix(unit), f"{text}{shown}"

@@ -28,7 +28,7 @@ class Measures:
 
 
 def of_run(warehouse: Path, run_id: str) -> Measures:
-    """Return what a run measured.
+    """Return what a run measured; nothing of a warehouse that an older version wrote.
 
     Raises
     ------
@@ -36,6 +36,8 @@ def of_run(warehouse: Path, run_id: str) -> Measures:
         The warehouse cannot be read.
     """
     with schema.open_reading(warehouse, resources.plan()) as database:
+        if not schema.is_current(database):
+            return Measures()
         run, checks, drift, flips = (
             database.dicts(night.bound(assets.sql(f"report/{name}"), {"run_id": run_id})) for name in QUERIES
         )

@@ -120,7 +120,7 @@ class Request(BaseModel):
 class ScoreRequest(Request):
     """A scoring job: predict the genre of every track of a source, into a warehouse."""
 
-    secrets: ClassVar[tuple[str, ...]] = ("ping_start", "ping_success", "ping_failure")
+    secrets: ClassVar[tuple[str, ...]] = ("pushgateway", "otlp", "ping_start", "ping_success", "ping_failure")
 
     job: Literal["score"] = Field("score", description="The kind of job.")
     name: Text = Field("score", description="The job's name: with the run date the key of its predictions.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from genrepipe.core import addresses, resources, signals
 from genrepipe.core.errors import UsageError
-from genrepipe.core.events import SILENT, Reporter, Stages
+from genrepipe.core.events import BUNDLE, SILENT, Reporter, Stages
 from genrepipe.core.profile import Profile
 from genrepipe.ingest import sources
 from genrepipe.pipeline import needs, publish
@@ -51,7 +51,7 @@ def _score(request: ScoreRequest, run: Run, reporter: Reporter) -> ScoreResult:
     recipe = request.reading
     models = load_models(request, plan)
     manifest = models.bundle.manifest
-    reporter.note("bundle verified", model=manifest.name, version=manifest.version)
+    reporter.note(BUNDLE, model=manifest.name, version=manifest.version, inputs=list(manifest.inputs))
 
     arguments = [argument.replace("{run_date}", run.run_date.isoformat()) for argument in request.source]
     if any(map(addresses.is_address, arguments)):

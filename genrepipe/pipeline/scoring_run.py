@@ -49,7 +49,9 @@ TRIMMED = ("quarantine", *(m.table for m in MONITORS if m.trimmed))
 def reported(request: ScoreRequest, run_id: str, reporter: Reporter) -> Iterator[None]:
     """Report the start of a run, and its end where it fails."""
     day = request.run_date or ledger.parse_date(None).isoformat()
-    reporter.run_started(RunStarted(run_id, request.name, day, request.source, request.warehouse, request.dry_run))
+    reporter.run_started(
+        RunStarted(run_id, request.name, day, request.source, request.warehouse, request.dry_run, request.engine)
+    )
     try:
         yield
     except BaseException as error:

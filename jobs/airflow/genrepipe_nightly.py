@@ -15,6 +15,8 @@ from kubernetes.client import models as k8s
 IMAGE = "genrepipe:0.1.0"
 NO_RETRY = [64, 65, 70, 78]
 SKIP_LATE: list[int] = []  # [66]: a source that is not there skips the task
+# With apache-airflow-providers-openlineage, the task is the parent of the run in lineage events; nothing without it.
+PARENT = "{{ macros.OpenLineageProviderPlugin.lineage_parent_id(task_instance) if macros.OpenLineageProviderPlugin is defined }}"
 
 
 class GenrepipePodOperator(KubernetesPodOperator):
@@ -50,6 +52,7 @@ with DAG(
         name="genrepipe",
         image=IMAGE,
         arguments=["run", "score_nightly", "--set", "run_date={{ ds }}", "--set", "keep_days=90"],
+        env_vars={"OPENLINEAGE_PARENT_ID": PARENT},
         skip_on_exit_code=SKIP_LATE,
         volumes=[
             k8s.V1Volume(

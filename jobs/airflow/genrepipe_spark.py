@@ -10,6 +10,9 @@ from datetime import datetime, timedelta
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import DAG
 
+# With apache-airflow-providers-openlineage, the task is the parent of the run in lineage events; nothing without it.
+PARENT = "{{ macros.OpenLineageProviderPlugin.lineage_parent_id(task_instance) if macros.OpenLineageProviderPlugin is defined }}"
+
 with DAG(
     "genrepipe_spark",
     schedule="15 2 * * *",
@@ -24,6 +27,7 @@ with DAG(
         name="genrepipe",
         application="/opt/genrepipe/jobs/score.py",
         application_args=["run", "/opt/genrepipe/jobs/score_spark.yaml", "--set", "run_date={{ ds }}"],
+        env_vars={"OPENLINEAGE_PARENT_ID": PARENT},
         executor_memory="1g",
         conf={"spark.executor.memoryOverhead": "2500m"},
     )

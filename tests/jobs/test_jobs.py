@@ -231,6 +231,7 @@ def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
         "apache-airflow",
         "apache-airflow-providers-cncf-kubernetes",
         "apache-airflow-providers-apache-spark",
+        "apache-airflow-providers-openlineage",
     ]
     subprocess.run(pip, check=True, capture_output=True)
     home = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -262,6 +263,12 @@ def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
         env=home,
     )
     assert "run_date=2026-11-22" in rendered.stdout, rendered.stdout + rendered.stderr
+    assert "default/genrepipe_nightly.score/" not in rendered.stdout
+    to = {"AIRFLOW__OPENLINEAGE__TRANSPORT": '{"type": "console"}'}
+    for dag in ("genrepipe_nightly", "genrepipe_spark"):
+        words = [airflow, "tasks", "render", dag, "score", "2026-11-22"]
+        traced = subprocess.run(words, check=False, capture_output=True, text=True, env=home | to)
+        assert f"default/{dag}.score/" in traced.stdout, traced.stdout + traced.stderr
     submitted = subprocess.run(
         [airflow, "tasks", "render", "genrepipe_spark", "score", "2026-11-22"], check=False, capture_output=True, text=True, env=home
     )  # fmt: skip

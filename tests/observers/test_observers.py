@@ -13,13 +13,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.observers.servers import listening
 from tests.support import (
     DAY,
     NEXT,
@@ -33,7 +32,7 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from http.server import BaseHTTPRequestHandler
 
 
 @pytest.fixture
@@ -42,84 +41,6 @@ def warehouse(tmp_path: Path) -> Path:
 
 
 CLASSICAL = {"energy": "0.02", "acousticness": "0.99", "instrumentalness": "0.9", "popularity": "20", "loudness": "-28"}
-
-
-def test_metrics_are_a_prometheus_textfile_and_a_failure_keeps_the_last_success(tmp_path: Path, sample: Path) -> None:
-    from prometheus_client.parser import text_string_to_metric_families
-
-    def read() -> dict[str, float]:
-        return {
-            s.name + (s.labels.get("stage") or s.labels.get("outcome") or ""): s.value
-            for family in text_string_to_metric_families(metrics.read_text())
-            for s in family.samples
-        }
-
-    warehouse, metrics = tmp_path / "w.duckdb", tmp_path / "genrepipe.prom"
-    score(sample, warehouse, DAY, "--metrics-file", metrics)
-    first = read()
-    assert (first["genrepipe_rowspredicted"], first["genrepipe_last_exit_code"]) == (3000, 0)
-    assert first["genrepipe_stage_secondsscoring"] > 0
-    assert run("score", tmp_path / "none.csv", "--warehouse", warehouse, "--metrics-file", metrics).code == 66
-    second = read()
-    assert second["genrepipe_last_exit_code"] == 66
-    assert second["genrepipe_last_success_timestamp_seconds"] == first["genrepipe_last_success_timestamp_seconds"]
-    assert second["genrepipe_last_run_timestamp_seconds"] > first["genrepipe_last_run_timestamp_seconds"]
-
-
-@contextmanager
-def listening(answer: Callable[[BaseHTTPRequestHandler, bytes], object]) -> Iterator[str]:
-    """A server of its own thread that hands each request to ``answer``, which may answer itself, and its address."""
-
-    class Listener(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if answer(self, body):
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_POST = do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_lineage_events_name_the_run_its_datasets_and_their_columns(tmp_path: Path) -> None:
-    pytest.importorskip("openlineage.client", reason="lineage needs the extra: pip install 'genrepipe[lineage]'")
-    write_csv(tmp_path / "t.csv", tracks(5))
-    words = ("score", "t.csv", "--warehouse", "w.duckdb", "--lineage-file", "events.json", "--run-date")
-    result = run(*words, DAY, "--output", "json", cwd=tmp_path)
-    write_csv(tmp_path / "t.csv", tracks(5, energy="7"))
-    assert run(*words, NEXT, cwd=tmp_path).code == 65
-    assert run(*words, "yesterday", cwd=tmp_path).code == 64
-    told = [json.loads(line) for line in (tmp_path / "events.json").read_text().splitlines()]
-    assert [event["eventType"] for event in told] == ["START", "COMPLETE", *["START", "FAIL"] * 2]
-    first, second = told[:2], told[2:4]
-    assert len({event["run"]["runId"] for event in told}) == 3
-    assert first[0]["run"]["runId"] == first[1]["run"]["runId"]
-    assert first[0]["run"]["facets"]["tags"]["tags"][0]["value"] == result.json["run_id"]
-    assert second[1]["run"]["facets"]["nominalTime"]["nominalStartTime"] == f"{NEXT}T00:00:00Z"
-    assert "break the contract" in second[1]["run"]["facets"]["errorMessage"]["message"]
-    (wrote,) = first[1]["outputs"]
-    assert {"genre", "probability"} <= {column["name"] for column in wrote["facets"]["schema"]["fields"]}
-    assert wrote["outputFacets"]["outputStatistics"]["rowCount"] == 5
-    assert wrote["name"] == f"{tmp_path}/w.duckdb/predictions"
-    assert first[1]["inputs"][0]["name"] == str(tmp_path / "t.csv")
-    write_csv(tmp_path / "t.csv", tracks(6))
-    assert run(*words, NEXT, "--dry-run", cwd=tmp_path).code == 0
-    dry = json.loads((tmp_path / "events.json").read_text().splitlines()[-1])
-    assert (dry["eventType"], dry["outputs"]) == ("COMPLETE", [])
 
 
 def test_lineage_events_are_sent_to_a_server(tmp_path: Path, big: Path) -> None:
@@ -142,7 +63,7 @@ def test_lineage_events_are_sent_to_a_server(tmp_path: Path, big: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, signal.SIGTERM])
 def test_who_does_not_answer_holds_up_no_run(tmp_path: Path, number: int) -> None:
-    """A lineage server and a dead man's switch that take a call and say nothing, with and without a signal meanwhile."""
+    """Servers of lineage, pings and metrics that take a call and say nothing, with and without a signal meanwhile."""
     pytest.importorskip("openlineage.client", reason="lineage needs the extra: pip install 'genrepipe[lineage]'")
     over, called = threading.Event(), threading.Event()
 
@@ -156,6 +77,10 @@ def test_who_does_not_answer_holds_up_no_run(tmp_path: Path, number: int) -> Non
         job.write_text(
             f"job: score\nname: n\nsource: {source}\nwarehouse: {warehouse}\nping_start: {address}/a\nping_success: {address}/b\nping_failure: {address}/c\n"
         )
+        if number:
+            job.write_text(
+                f"{job.read_text()}pushgateway: {address}\notlp: {address}\nmetrics_file: {tmp_path}/m.prom\n"
+            )
         command = [sys.executable, "-m", "genrepipe", "run", str(job)]
         environment = os.environ | {"OPENLINEAGE_URL": address}
         try:
@@ -174,9 +99,10 @@ def test_who_does_not_answer_holds_up_no_run(tmp_path: Path, number: int) -> Non
     assert process.returncode == (143 if number else 0), err
     lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
     unheard = [line["check"] for line in lines if line.get("error") == "no answer in time"]
-    assert unheard == ["lineage", "ping", "lineage", "ping"]
+    assert unheard == ["lineage", "ping", *(["pushgateway", "otlp"] if number else []), "lineage", "ping"]
     if number:
         assert took < 5
+        assert 'genrepipe_last_exit_code{genrepipe_job="n"} 143.0' in (tmp_path / "m.prom").read_text()
     else:
         assert took < 40  # four deliveries of 5 s and a run; the client alone would try for longer
 

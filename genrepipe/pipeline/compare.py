@@ -33,7 +33,9 @@ def compare(warehouse: Path, run_date: str | None, job: str | None = None) -> Co
         )
         if not newest:
             asked = " of ".join(str(each) for each in (day, job and f"job {job}") if each)
-            raise UsageError(f"{asked or 'No run date'} has no shadow predictions", "Score with --shadow NAME first")
+            raise UsageError(
+                f"{f'{asked} has no' if asked else 'There are no'} shadow predictions", "Score with --shadow NAME first"
+            )
         ((day, job),) = newest
         pairs = database.rows(
             "SELECT p.model, s.model, p.genre, s.genre, count(*) FROM predictions AS p JOIN shadow_predictions AS s USING (run_id, track_id) "

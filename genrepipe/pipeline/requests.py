@@ -33,6 +33,14 @@ MAX_BUCKETS = 4096
 MAX_MOUNTED = 100_000  # characters of a mounted value
 
 
+# What pydantic says of a value, in words of ours.
+WORDED = {
+    "int_parsing": "it is not a whole number",
+    "float_parsing": "it is not a number",
+    "bool_parsing": "it is neither true nor false",
+}
+
+
 @dataclass(frozen=True)
 class Flag:
     """How a key is written as a flag, where that is not ``--key VALUE``."""
@@ -303,13 +311,14 @@ def _merged(
 def _translated(error: ValidationError, origins: Mapping[str, str], path: str) -> ConfigurationError | UsageError:
     first = error.errors()[0]
     key, where = str(first["loc"][0]), ".".join(map(str, first["loc"]))
+    said = WORDED.get(first["type"], first["msg"].removeprefix("Value error, "))
     origin = origins.get(key, path)
     if origin.startswith("flag "):
         flag = origin.removeprefix("flag ")
-        return UsageError(f"{flag}{where.removeprefix(key)}: {first['msg']}", "Correct the value")
+        return UsageError(f"{flag}{where.removeprefix(key)}: {said}", "Correct the value")
     if not origin:
         return UsageError(f"{key} is not given", f"Name it, or set {PREFIX}{key.upper()} in the environment")
-    return ConfigurationError(f"{origin}: {where}: {first['msg']}", "Correct that value")
+    return ConfigurationError(f"{origin}: {where}: {said}", "Correct that value")
 
 
 def load(

@@ -91,7 +91,7 @@ def offending(steps: Steps, name: str) -> list[dict[str, Any]]:
     Only a check that counts the rows of one column has some.
     """
     table = contracts.load("source_tracks").table
-    counted = COUNTED.fullmatch(table.check(name).query or "")
+    counted = COUNTED.fullmatch(table.check(name).asked_of(table.name))
     if counted is None or counted["column"] not in table.columns:
         return []
     column = identifier(counted["column"])
@@ -178,7 +178,7 @@ def refuse_output(results: Iterable[CheckResult]) -> None:
             rows = " rows" if result.allowed == 0 else ""
             raise OutputBroken(
                 f"Check {result.name} failed with {result.observed:,.4g}{rows}: {result.sentence.rstrip('.')}",
-                "No prediction was published; look at tables checks and flips, or score with another --model",
+                "No prediction was published; genrepipe report shows why, and so do tables checks, flips and drift",
             )
 
 

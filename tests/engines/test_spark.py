@@ -186,7 +186,8 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("table", ["track_history", pytest.param("prediction_history", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("table", ["track_history", "prediction_history"])
 def test_a_host_that_dies_with_its_disk_costs_nothing_but_time(
     two_hosts: TwoHosts, tmp_path: Path, sample: Path, table: str
 ) -> None:

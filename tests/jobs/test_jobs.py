@@ -45,7 +45,7 @@ def test_the_table_of_exit_codes_is_the_error_trees() -> None:
     assert {74, 75, 66, 130, 143} == {row["code"] for row in CODES if row["retry"]}
 
 
-def test_the_runbook_in_the_readme_is_the_table() -> None:
+def test_the_runbook_is_the_table() -> None:
     assert docs.runbook() in (ROOT / "docs/run.md").read_text(encoding="utf-8")
 
 

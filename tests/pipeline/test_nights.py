@@ -122,7 +122,7 @@ def written(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     nights=st.lists(CHANGES, min_size=1, max_size=3),
     kind=st.sampled_from(["increment", "snapshot"]),

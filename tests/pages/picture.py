@@ -1,4 +1,4 @@
-"""Make docs/night.png anew: the first screen of a night's page, of thirty made-up nights. ``python -m tests.pages.picture``."""
+"""Make the pictures in docs/ anew, of thirty made-up nights: ``python -m tests.pages.picture``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ from genrepipe.synthetic import tracks
 from tests.support import ROOT
 
 NIGHTS, LAST = 30, date(2026, 11, 25)
+# Each picture: its name, the page, the width and height that are seen, and light or dark.
+PICTURES = (
+    ("night.png", f"score-{LAST}.html", 1280, 562, "light"),
+    ("night-phone.png", f"score-{LAST}.html", 360, 1100, "dark"),
+    ("nights.png", "index.html", 1280, 720, "light"),
+)
 
 
 def scored(folder: Path) -> Path:
@@ -53,12 +59,15 @@ def scored(folder: Path) -> Path:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as driver:
-        page = Path(scratch) / "night.html"
-        print(night.report(scored(Path(scratch)), page).headline)
+        pages = Path(scratch) / "pages"
+        warehouse = scored(Path(scratch))
+        night.fill(warehouse, pages)
+        print(night.report(warehouse, folder=pages).headline)
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
-        tab = browser.new_page(viewport={"width": 1280, "height": 562})
-        tab.goto(page.as_uri())
-        tab.screenshot(path=ROOT / "docs/night.png")
+        for name, page, width, height, scheme in PICTURES:
+            tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+            tab.goto((pages / page).as_uri())
+            tab.screenshot(path=ROOT / "docs" / name)
         browser.close()

@@ -19,6 +19,7 @@ WARNINGS = {
     "not read": "Not read, since it is no part of the source: {file}",
     "otlp": "The metrics were not sent by OTLP to {host}: {error}",
     "ping": "The address at {host} was not reached: {error}",
+    "promotions": "What the promotion of the model promised is not known: {error}",
     "publish": "The run is published, but something was left undone: {error}",
     "pushgateway": "The metrics were not pushed to {host}: {error}",
     "unknown_tracks": "None of {unknown_tracks:,} labels was used. {remedy}",

@@ -10,7 +10,10 @@ import pytest
 
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
-from tests.support import DAY, NEXT, Finished, landed, run, score, tracks, write_csv
+from genrepipe.pages import findings
+from genrepipe.pipeline import night as nights
+from genrepipe.synthetic import tracks as synthetic
+from tests.support import DAY, NEXT, Finished, ask, landed, run, score, tracks, write_csv
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,3 +147,31 @@ def test_where_the_promotion_cannot_be_kept_nothing_is_promoted(shelf: Path) -> 
     result = run("models", "promote", "lda-3d", "--bundles", shelf, "--anyway", "a trial")
     assert (result.code, "promotions.jsonl cannot be written" in result.error) == (74, True)
     assert not (shelf / "champion").exists()
+
+
+def test_the_first_night_counts_flips_against_what_the_comparison_promised(shelf: Path, tmp_path: Path) -> None:
+    few, warehouse, limit = tmp_path / "few.csv", tmp_path / "w.duckdb", ("--bundles", shelf)
+    synthetic.write(400, 1, few)
+    score(few, warehouse, DAY, *limit)
+    evidence = promote("all-features", shelf, "--on", few, "--anyway", "a trial").json["evidence"]
+    score(few, warehouse, NEXT, *limit)
+    of_model = "SELECT count(*) AS n FROM flips WHERE cause = 'model'"
+    (check,) = ask(warehouse, "FROM checks WHERE name = 'promised_flips'")
+    assert check["observed"] == ask(warehouse, of_model)[0]["n"] == evidence["changed"]  # the same tracks
+    assert (check["allowed"], check["verdict"]) == (2 * evidence["changed"], "passed")
+    assert f"{evidence['changed']:,} genres changed by the model, the comparison promised about" in check["sentence"]
+
+    # The comparison of another promotion saw hardly any change: the night says so.
+    lines = [json.loads(line) for line in (shelf / "promotions.jsonl").read_text().splitlines()]
+    lines[-1]["evidence"]["changed"] = 9
+    (shelf / "promotions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert "promised_flips" in score(few, warehouse, NEXT, *limit, "--force")["warnings"]
+    headline = findings.verdict(nights.read(warehouse, run_date=NEXT)[0]).headline
+    assert "genres, where its comparison promised about 9." in headline
+    score(few, warehouse, "2026-11-22", *limit)  # the night after has nothing to hold against
+    assert ask(warehouse, "SELECT run_date FROM checks WHERE name = 'promised_flips' AND run_date > '2026-11-21'") == []
+
+    (shelf / "promotions.jsonl").write_text("nonsense\n")
+    told = run("score", few, "--warehouse", warehouse, "--run-date", "2026-11-23", *limit)
+    assert told.code == 0
+    assert "has a line that is no promotion" in told.err

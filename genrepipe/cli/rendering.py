@@ -491,7 +491,10 @@ def train_text(result: TrainResult) -> str:
         for name, m in result.tempo_imputers.items()
     ]
     lines += ["", *_table(["tempo imputer", "MAE, bpm", "R²"], imputers, range(1, 3))]
-    lines += ["", *(f"{bundle.folder}  sha256 {bundle.sha256[:16]}" for bundle in result.bundles)]
+    lines += [
+        "",
+        *(f"{bundle.folder}  version {bundle.version}  sha256 {bundle.sha256[:16]}" for bundle in result.bundles),
+    ]
     return "\n".join(lines)
 
 

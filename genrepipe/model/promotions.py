@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from genrepipe.model.bundle import Bundle
 
 FILE = "promotions.jsonl"
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """The bundle that became champion, and the share of the genres that its comparison said would change."""
+
+    sha256: str
+    promised: float | None  # None where nothing was compared
 
 
 def add(
@@ -45,28 +54,29 @@ def add(
     files.append_line(folder / FILE, json.dumps(line, ensure_ascii=False))
 
 
-def promised(folder: Path, bundle: Bundle) -> float | None:
-    """Return the share of the genres that the newest promotion of a bundle said would change; None where it said nothing.
+def of(folder: Path) -> list[Promotion]:
+    """Return the promotions of a folder, the oldest first.
 
     Raises
     ------
     StorageError
-        The file cannot be read.
+        The file cannot be read, or is not what ``add`` leaves.
     """
-    path, share = folder / FILE, None
+    path = folder / FILE
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            promotion = json.loads(line)
-            if promotion["to"]["sha256"] == bundle.sha256:
-                evidence = promotion["evidence"]
-                share = evidence["changed"] / evidence["tracks"] if evidence and evidence["tracks"] else None
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [_read(json.loads(line)) for line in lines if line.strip()]
     except FileNotFoundError:
-        return None
+        return []
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}", "Check its permissions") from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, ZeroDivisionError, RecursionError) as error:
         raise StorageError(f"{path} has a line that is no promotion", "Correct the line, or remove it") from error
-    return share
+
+
+def _read(line: dict[str, Any]) -> Promotion:
+    evidence = line["evidence"]
+    return Promotion(str(line["to"]["sha256"]), evidence["changed"] / evidence["tracks"] if evidence else None)
 
 
 def _named(bundle: Bundle | None) -> dict[str, str] | None:

@@ -17,6 +17,7 @@ WARNINGS = {
     "memory": "The run needs about {needed_mb:,} MB of memory, and there are {there_are_mb:,} MB. {remedy}",
     "metrics": "The metrics were not written: {error}",
     "not read": "Not read, since it is no part of the source: {file}",
+    "not_promoted": "The champion, {model} in {folder}, is not the bundle that was promoted. {remedy}",
     "otlp": "The metrics were not sent by OTLP to {host}: {error}",
     "ping": "The address at {host} was not reached: {error}",
     "promotions": "What the promotion of the model promised is not known: {error}",

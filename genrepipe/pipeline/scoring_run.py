@@ -243,10 +243,17 @@ class ScoringRun:
         if folder is None or self.run.action != "score":
             return None
         try:
-            share = promotions.promised(folder, bundle)
+            made = promotions.of(folder)
         except StorageError as error:
             self.reporter.warning("promotions", error=str(error))
             return None
+        ours = [each for each in made if each.sha256 == bundle.sha256]
+        if made and not ours and self.request.model is None:  # it was trained again where the champion lay
+            self.reporter.warning(
+                "not_promoted", model=bundle.title, folder=str(bundle.folder),
+                remedy="Promote it, with a comparison, or restore the bundle that was promoted",
+            )  # fmt: skip
+        share = ours[-1].promised if ours else None
         known = self.database.value(
             "SELECT count(*) FROM earlier_predictions WHERE model_sha256_before <> ?", [bundle.sha256]
         )

@@ -171,7 +171,12 @@ def test_the_first_night_counts_flips_against_what_the_comparison_promised(shelf
     score(few, warehouse, "2026-11-22", *limit)  # the night after has nothing to hold against
     assert ask(warehouse, "SELECT run_date FROM checks WHERE name = 'promised_flips' AND run_date > '2026-11-21'") == []
 
-    (shelf / "promotions.jsonl").write_text("nonsense\n")
-    told = run("score", few, "--warehouse", warehouse, "--run-date", "2026-11-23", *limit)
-    assert told.code == 0
-    assert "has a line that is no promotion" in told.err
+    lines[-1]["to"]["sha256"] = "that of another bundle"
+    for text, said in (
+        (json.dumps(lines[-1]), "is not the bundle that was promoted"),
+        ("nonsense\n", "has a line that is no promotion"),
+    ):
+        (shelf / "promotions.jsonl").write_text(text)
+        night = ("score", few, "--warehouse", warehouse, "--run-date", "2026-11-23", "--force", "--log-format", "text")
+        told = run(*night, *limit)
+        assert (told.code, said in told.err) == (0, True), told.err

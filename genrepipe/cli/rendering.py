@@ -358,7 +358,9 @@ def promoted_text(result: PromoteResult) -> str:
         lines += [
             "",
             f"on {printable(found.on)}: {found.labelled:,} labelled tracks of {found.artists:,} artists",
-            *table(("measure", found.before, found.after, "difference", "95 % interval"), rows)[0],
+            *table(("measure", printable(found.before), printable(found.after), "difference", "95 % interval"), rows)[
+                0
+            ],
             f"{found.changed:,} of {found.tracks:,} genres change",
             "",
         ]

@@ -51,7 +51,7 @@ def add(
         "time": datetime.now(UTC).isoformat(timespec="seconds"), "from": _named(before), "to": _named(after),
         "evidence": evidence, "reason": reason,
     }  # fmt: skip
-    files.append_line(folder / FILE, json.dumps(line, ensure_ascii=False))
+    files.append_line(folder / FILE, json.dumps(line))
 
 
 def of(folder: Path) -> list[Promotion]:

@@ -10,6 +10,7 @@ import pytest
 
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
+from genrepipe.model import promotions
 from genrepipe.pages import findings
 from genrepipe.pipeline import night as nights
 from genrepipe.synthetic import tracks as synthetic
@@ -71,8 +72,11 @@ def test_without_evidence_a_reason_is_needed_unless_nothing_changes(shelf: Path)
     assert "Nothing says that lda-3d 1.4.0 is as good" in refused(promote("lda-3d", shelf))
     assert promote("artist-context", shelf).json["status"] == "already champion"
     assert kept(shelf) == []
-    assert promote("lda-3d", shelf, "--anyway", "a trial").json["evidence"] is None
-    assert kept(shelf)[0]["reason"] == "a trial"
+    for reason in ("a trial", "two\nlines\u2028of Röyksopp", "a byte that is no text: \udcff"):
+        assert promote("lda-3d", shelf, "--anyway", reason).json["evidence"] is None
+        assert promote("lda-2d", shelf, "--anyway", "back").code == 0
+        assert kept(shelf)[-2]["reason"] == reason
+    assert [each.promised for each in promotions.of(shelf)] == [None] * 6
 
 
 def test_nights_of_the_champion_with_the_shadow_are_evidence(shelf: Path, sample: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from genrepipe.core.errors import StorageError
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
 from genrepipe.model import promotions
@@ -176,11 +177,14 @@ def test_the_first_night_counts_flips_against_what_the_comparison_promised(shelf
     assert ask(warehouse, "SELECT run_date FROM checks WHERE name = 'promised_flips' AND run_date > '2026-11-21'") == []
 
     lines[-1]["to"]["sha256"] = "that of another bundle"
-    for text, said in (
-        (json.dumps(lines[-1]), "is not the bundle that was promoted"),
-        ("nonsense\n", "has a line that is no promotion"),
-    ):
-        (shelf / "promotions.jsonl").write_text(text)
-        night = ("score", few, "--warehouse", warehouse, "--run-date", "2026-11-23", "--force", "--log-format", "text")
-        told = run(*night, *limit)
-        assert (told.code, said in told.err) == (0, True), told.err
+    (shelf / "promotions.jsonl").write_text(json.dumps(lines[-1]))
+    night = ("score", few, "--warehouse", warehouse, "--run-date", "2026-11-23", "--force", "--log-format", "text")
+    told = run(*night, *limit)
+    assert (told.code, "is not the bundle that was promoted" in told.err) == (0, True), told.err
+
+
+@pytest.mark.parametrize("text", ["nonsense", "{}", '{"to": 1, "evidence": null}', "[" * 100_000])
+def test_a_line_that_is_no_promotion_is_told(shelf: Path, text: str) -> None:
+    (shelf / "promotions.jsonl").write_text(f"{text}\n")
+    with pytest.raises(StorageError, match="has a line that is no promotion"):
+        promotions.of(shelf)

@@ -359,7 +359,7 @@ def test_the_extra_is_named_where_a_package_is_missing(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(
         ConfigurationError,
-        match=rf"is an? {form} table, and {package} is not installed. pip install 'genrepipe\[lake\]'",
+        match=rf"is an? {form} table, and {package} is not installed. pip install '.\[lake\]' in the checkout",
     ):
         read(lake.folder)
     if lake.catalog:

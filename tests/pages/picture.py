@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import tempfile
@@ -28,7 +29,7 @@ PICTURES = (
 
 def scored(folder: Path) -> Path:
     """Score thirty nights: one refused since danceability came in percent, one short, and a last one with popularity too low."""
-    path, warehouse, chance = folder / "all.csv", folder / "w.duckdb", random.Random(7)
+    path, warehouse, chance = folder / "all.csv", Path("warehouse.duckdb"), random.Random(7)
     tracks.write(40_000, 0, path)
     table = pl.read_csv(path, infer_schema_length=0)
     order = list(range(len(table)))
@@ -59,6 +60,7 @@ def scored(folder: Path) -> Path:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as driver:
+        os.chdir(scratch)  # pages name the warehouse as it was named
         pages = Path(scratch) / "pages"
         warehouse = scored(Path(scratch))
         night.fill(warehouse, pages)

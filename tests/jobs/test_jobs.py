@@ -7,23 +7,24 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import venv
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from croniter import croniter
 
-from genrepipe.core import errors
+from genrepipe import __version__
+from genrepipe.core import assets, errors
 from genrepipe.pipeline import requests
 from tests import docs
-from tests.support import (
-    ROOT,
-    ask,
-)
+from tests.support import ROOT, ask, run, tracks, write_csv
 
 JOBS = ROOT / "jobs"
 
@@ -34,9 +35,52 @@ CODES = yaml.safe_load((JOBS / "exit_codes.yaml").read_text(encoding="utf-8"))
 FINAL = {row["code"] for row in CODES if not row["retry"] and row["code"]}
 
 
-def manifest(kind: str) -> dict[str, Any]:
-    documents = yaml.safe_load_all((JOBS / "kubernetes/cronjob.yaml").read_text(encoding="utf-8"))
-    return next(document for document in documents if document["kind"] == kind)
+KUBERNETES = JOBS / "kubernetes"
+OVERLAYS = sorted(path.parent.relative_to(KUBERNETES).as_posix() for path in KUBERNETES.rglob("kustomization.yaml"))
+TRAINING = "overlays/training"
+
+
+@cache
+def rendered(folder: str = "base") -> str:
+    """Return the manifests that ``kubectl apply -k`` sends; it renders without a cluster."""
+    if shutil.which("kustomize"):
+        words = ["kustomize", "build"]
+    elif shutil.which("kubectl"):
+        words = ["kubectl", "kustomize"]
+    else:
+        pytest.skip("neither kubectl nor kustomize is here to render the manifests")
+    done = subprocess.run([*words, KUBERNETES / folder], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def manifests(folder: str = "base") -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(rendered(folder)))
+
+
+def manifest(kind: str, folder: str = "base", name: str = "genrepipe") -> dict[str, Any]:
+    return next(
+        each for each in manifests(folder) if each["kind"] == kind and each["metadata"]["name"].startswith(name)
+    )
+
+
+def pods(folder: str) -> list[dict[str, Any]]:
+    """Return the templates of all pods, the toolbox's too."""
+    return [
+        each if each["kind"] == "Pod" else each["spec"]["jobTemplate"]["spec"]["template"]
+        for each in manifests(folder)
+        if each["kind"] in {"Pod", "CronJob"}
+    ]
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
+
+
+def job_file(folder: str, name: str, target: Path) -> requests.ScoreRequest | requests.TrainRequest:
+    path = target / name
+    path.write_text(manifest("ConfigMap", folder)["data"][name])
+    return requests.load(path, environment={})
 
 
 def test_the_table_of_exit_codes_is_the_error_trees() -> None:
@@ -55,55 +99,125 @@ def test_the_queries_of_the_runbook_run(scored: Path, row: dict[str, Any]) -> No
 
 
 def test_kubernetes_fails_at_once_on_the_codes_that_cannot_mend() -> None:
-    job = manifest("CronJob")["spec"]["jobTemplate"]["spec"]
-    (rule,) = (rule for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule)
-    assert (rule["action"], set(rule["onExitCodes"]["values"])) == ("FailJob", FINAL)
-    pod = job["template"]["spec"]
-    assert (pod["restartPolicy"], manifest("CronJob")["spec"]["concurrencyPolicy"]) == ("Never", "Forbid")
-    assert rule["onExitCodes"]["containerName"] == pod["containers"][0]["name"]
+    for folder in OVERLAYS:
+        for cron in (each["spec"] for each in manifests(folder) if each["kind"] == "CronJob"):
+            job = cron["jobTemplate"]["spec"]
+            pod = job["template"]["spec"]
+            assert (pod["restartPolicy"], cron["concurrencyPolicy"]) == ("Never", "Forbid")
+            rules = [rule for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
+            assert {(rule["action"], frozenset(rule["onExitCodes"]["values"])) for rule in rules} == {
+                ("FailJob", frozenset(FINAL))
+            }
+            ours = {each["name"] for each in containers({"spec": pod}) if "command" not in each}
+            assert {rule["onExitCodes"]["containerName"] for rule in rules} == ours
 
 
-@pytest.mark.parametrize(
-    ("name", "word"), [("cronjob.yaml", "concurrencyPolicy"), ("toolbox.yaml", "terminationGracePeriodSeconds")]
-)
-def test_kubernetes_accepts_the_manifests_and_refuses_broken_ones(tmp_path: Path, name: str, word: str) -> None:
-    tool = Path(sys.executable).with_name("kubernetes-validate")
-    text = (JOBS / "kubernetes" / name).read_text(encoding="utf-8")
-    broken = tmp_path / "broken.yaml"
-    broken.write_text(text.replace(word, f"{word}s"))
-    codes = [
-        subprocess.run([tool, "--strict", path], check=False, capture_output=True).returncode
-        for path in (JOBS / "kubernetes" / name, broken)
-    ]
-    assert codes[0] == 0
-    assert codes[1] != 0
+def accepted(text: str, version: str) -> None:
+    for each in yaml.safe_load_all(text):
+        kubernetes_validate.validate(each, version, strict=True)
 
 
-def test_the_pods_are_restricted_and_share_one_claim() -> None:
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_kubernetes_accepts_the_manifests(folder: str) -> None:
+    for version in ("1.29", kubernetes_validate.latest_version()):
+        accepted(rendered(folder), version)
+
+
+@pytest.mark.parametrize("word", ["concurrencyPolicy", "terminationGracePeriodSeconds", "status", "egress"])
+def test_the_validator_refuses_what_is_misspelt(word: str) -> None:
+    with pytest.raises(kubernetes_validate.ValidationError):
+        accepted(re.sub(rf"\b{word}:", f"{word}s:", rendered()), "1.29")
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_the_pods_are_restricted_and_share_one_claim(folder: str) -> None:
     """As the restricted Pod Security Standard wants them; a schedule is not looked at by the validator."""
-    toolbox = yaml.safe_load((JOBS / "kubernetes/toolbox.yaml").read_text(encoding="utf-8"))["spec"]
-    job = manifest("CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    for pod in (toolbox, job):
-        (container,) = pod["containers"]
-        assert pod["securityContext"]["runAsNonRoot"]
-        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    for pod in pods(folder):
+        spec = pod["spec"]
+        assert not spec["automountServiceAccountToken"]
+        assert not spec["enableServiceLinks"]
+        assert spec["securityContext"] == {
+            "runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001, "fsGroup": 10001,
+            "fsGroupChangePolicy": "OnRootMismatch", "seccompProfile": {"type": "RuntimeDefault"},
         }  # fmt: skip
-        (claim,) = (volume["persistentVolumeClaim"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume)
-        assert claim["claimName"] == manifest("PersistentVolumeClaim")["metadata"]["name"]
-    assert toolbox["containers"][0]["image"] == job["containers"][0]["image"]
-    assert croniter.is_valid(manifest("CronJob")["spec"]["schedule"])
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            }  # fmt: skip
+            for kind in ("requests", "limits"):
+                assert {"memory", "ephemeral-storage"} <= set(container["resources"][kind])
+        (claim,) = (volume["persistentVolumeClaim"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume)
+        assert claim["claimName"] == manifest("PersistentVolumeClaim", folder)["metadata"]["name"]
+    images = {each["image"] for pod in pods(folder) for each in containers(pod)}
+    assert len(images) == (2 if folder == TRAINING else 1)
+    assert all(image.split(":")[1].split("-")[0] == __version__ for image in images)
+    for each in manifests(folder):
+        assert each["kind"] != "CronJob" or croniter.is_valid(each["spec"]["schedule"])
 
 
-def test_the_config_map_is_a_job_file(tmp_path: Path) -> None:
-    (tmp_path / "score_nightly.yaml").write_text(manifest("ConfigMap")["data"]["score_nightly.yaml"])
-    job = requests.load(tmp_path / "score_nightly.yaml", environment={})
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_the_network_policy_and_the_affinity_find_every_pod(folder: str) -> None:
+    policy = manifest("NetworkPolicy", folder)["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy
+    ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == ({53, 443} if folder.endswith("object-store") else {53})
+    for pod in pods(folder):
+        labels = pod["metadata"]["labels"]
+        assert labels["app.kubernetes.io/version"] == __version__
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        for rule in pod["spec"].get("affinity", {}).get("podAffinity", {}).values():
+            assert rule[0]["podAffinityTerm"]["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_the_config_map_is_a_job_file(tmp_path: Path, folder: str) -> None:
+    job = job_file(folder, "score_nightly.yaml", tmp_path)
     assert isinstance(job, requests.ScoreRequest)
     assert str(job.warehouse).startswith("/data/")
-    assert 0 < job.wait_seconds < manifest("CronJob")["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+    deadline = manifest("CronJob", folder)["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+    assert 0 < job.wait_seconds < deadline
+    assert job.source[0].startswith("s3://" if folder.endswith("object-store") else "/data/")
     # nothing that the image sets stands before what the ConfigMap says
     assert "GENREPIPE_" not in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_overlays_change_what_they_say() -> None:
+    nightly = manifest("CronJob", "overlays/example")["spec"]
+    pod = nightly["jobTemplate"]["spec"]["template"]["spec"]
+    assert nightly["schedule"] != manifest("CronJob")["spec"]["schedule"]
+    assert pod["priorityClassName"] == manifest("PriorityClass", "overlays/example")["metadata"]["name"]
+    namespace = manifest("Namespace", "overlays/example")["metadata"]["name"]
+    assert {each["metadata"].get("namespace", namespace) for each in manifests("overlays/example")} == {namespace}
+    for pod in pods("overlays/object-store"):
+        (container,) = pod["spec"]["containers"]
+        assert container["envFrom"] == [{"secretRef": {"name": "genrepipe-store"}}]
+        (room,) = (each["emptyDir"]["sizeLimit"] for each in pod["spec"]["volumes"] if each["name"] == "tmp")
+        assert int(room[:-2]) < int(container["resources"]["limits"]["ephemeral-storage"][:-2])
+    assert "Secret" not in {each["kind"] for each in manifests("overlays/object-store")}
+
+
+def test_the_training_job_hands_its_bundle_to_the_nightly_one(tmp_path: Path) -> None:
+    """The words of both containers, with the claim as a folder here and a bundle in place of the training."""
+    nightly = job_file(TRAINING, "score_nightly.yaml", tmp_path)
+    training = job_file(TRAINING, "train_weekly.yaml", tmp_path)
+    assert isinstance(training, requests.TrainRequest)
+    pod = manifest("CronJob", TRAINING, "genrepipe-training")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (train,), (promote,) = pod["initContainers"], pod["containers"]
+    verb, path, *options = train["args"]
+    assert (verb, Path(path).name, options) == ("run", "train_weekly.yaml", ["--out", "/data/bundles/$(JOB)"])
+    assert train["env"] == promote["env"]
+    data = tmp_path / "data"
+    words = [word.replace("$(JOB)", "genrepipe-training-1").replace("/data", str(data)) for word in promote["args"]]
+    assert Path(words[2]).name in training.models
+    shutil.copytree(assets.pretrained() / "artist-context", words[2])
+    assert run(*words).code == 0
+    bundles = data / Path(str(nightly.bundles)).relative_to("/data")
+    source = write_csv(tmp_path / "tracks.csv", tracks(20))
+    done = run("score", source, "--bundles", bundles, "--warehouse", tmp_path / "w.duckdb")
+    assert done.code == 0, done.err
+    (line,) = ask(tmp_path / "w.duckdb", "FROM bundles")
+    assert line["folder"] == words[2]
 
 
 def test_systemd_does_not_restart_on_the_codes_that_cannot_mend() -> None:

@@ -204,12 +204,18 @@ def test_the_training_job_hands_its_bundle_to_the_nightly_one(tmp_path: Path) ->
     assert isinstance(training, requests.TrainRequest)
     pod = manifest("CronJob", TRAINING, "genrepipe-training")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     (train,), (promote,) = pod["initContainers"], pod["containers"]
-    verb, path, *options = train["args"]
-    assert (verb, Path(path).name, options) == ("run", "train_weekly.yaml", ["--out", "/data/bundles/$(JOB)"])
-    assert train["env"] == promote["env"]
     data = tmp_path / "data"
-    words = [word.replace("$(JOB)", "genrepipe-training-1").replace("/data", str(data)) for word in promote["args"]]
-    assert Path(words[2]).name in training.models
+
+    def here(words: list[str]) -> list[str]:
+        """Return the words as the kubelet would fill them in, on this machine's paths."""
+        filled = [word.replace("$(JOB)", "genrepipe-training-1") for word in words]
+        return [word.replace("/data", str(data)).replace("/etc/genrepipe", str(tmp_path)) for word in filled]
+
+    late = run(*here(train["args"]))
+    assert (late.code, "/data/labelled.csv" in late.err) == (66, True), late.err
+    assert train["env"] == promote["env"]
+    words = here(promote["args"])
+    assert words[2] == f"{here(train['args'])[-1].removeprefix('out=')}/{training.models[0]}"
     shutil.copytree(assets.pretrained() / "artist-context", words[2])
     assert run(*words).code == 0
     bundles = data / Path(str(nightly.bundles)).relative_to("/data")

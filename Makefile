@@ -2,9 +2,11 @@
 PYTHON ?= python3
 SCORE := .venv
 DEV := .venv-dev
+RELEASE := .venv-release
+DIST := dist
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench bench-mlflow bench-spark facts bundles constraints clean
+.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench bench-mlflow bench-spark facts bundles constraints release clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -69,8 +71,15 @@ constraints:  ## choose versions anew, without the addresses of a lock file
 	.venv-pin/bin/python constraints/hashed.py
 	rm -rf .venv-pin
 
+release: $(RELEASE)/ready  ## sdist and wheel in dist/, checked, each installed afresh, where the README's first minute runs
+	rm -rf $(DIST)
+	$(RELEASE)/bin/python -m build --outdir $(DIST) .
+	$(RELEASE)/bin/twine check --strict $(DIST)/*
+	$(RELEASE)/bin/check-wheel-contents $(DIST)/*.whl
+	$(RELEASE)/bin/python -m tests.release $(DIST) $(PYTHON)
+
 clean:  ## remove environments, sample and warehouse
-	rm -rf $(SCORE) $(DEV) sample.csv sample.duckdb*
+	rm -rf $(SCORE) $(DEV) $(RELEASE) $(DIST) sample.csv sample.duckdb*
 
 $(SCORE)/ready: pyproject.toml constraints/all.txt
 	@$(PYTHON) -m venv $(SCORE)
@@ -80,4 +89,9 @@ $(SCORE)/ready: pyproject.toml constraints/all.txt
 $(DEV)/ready: pyproject.toml constraints/all.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python $(PIP) --editable ".[train,text,cloud,lake,lineage,otlp,signing,spark,dev]"
+	@touch $@
+
+$(RELEASE)/ready: constraints/release.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints/release.txt
 	@touch $@

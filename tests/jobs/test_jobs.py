@@ -8,9 +8,12 @@ import os
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import venv
+from contextlib import closing
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from genrepipe import __version__
 from genrepipe.core import assets, errors
 from genrepipe.pipeline import requests
 from tests import docs
-from tests.support import ROOT, ask, run, tracks, write_csv
+from tests.support import DATE, NEXT, ROOT, ask, run, tracks, write_csv
 
 JOBS = ROOT / "jobs"
 
@@ -236,13 +239,14 @@ def test_systemd_does_not_restart_on_the_codes_that_cannot_mend() -> None:
     assert unit["Service"]["ExecStart"].endswith("genrepipe run score_nightly")
 
 
-def test_airflow_tries_again_only_on_codes_that_can_mend() -> None:
-    text = (JOBS / "airflow/genrepipe_nightly.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["nightly", "docker", "bash"])
+def test_airflow_tries_again_only_on_codes_that_can_mend(name: str) -> None:
+    text = (JOBS / f"airflow/genrepipe_{name}.py").read_text(encoding="utf-8")
     found = re.search(r"^NO_RETRY = \[(.*)\]", text, re.MULTILINE)
     assert found is not None
     assert {int(code) for code in found.group(1).split(",")} == FINAL
     assert "skip_on_exit_code" in text
-    assert "{{ ds }}" in text
+    assert re.search(r"\{\{ ds \}\}", text.replace("{{{{", "{{").replace("}}}}", "}}"))
 
 
 def test_the_crontab_has_schedules_and_commands_that_exist() -> None:
@@ -284,6 +288,21 @@ def test_what_the_image_installs_is_what_is_pinned() -> None:
     assert {name: pinned[name] for name in found} == found
     assert not re.search(r"torch|scikit|spacy|://", hashed)
     assert len(re.findall("--hash=sha256:[0-9a-f]{64}", hashed)) > 2 * len(found)
+
+
+@pytest.mark.slow
+def test_the_bill_of_materials_is_what_the_image_installs(tmp_path: Path) -> None:
+    where = [f"RELEASE={tmp_path}/venv", f"SBOM={tmp_path}/sbom", f"PYTHON={sys.executable}", "EXTRA=cloud"]
+    done = subprocess.run(["make", "sbom", *where], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    bill = json.loads((tmp_path / f"sbom/genrepipe-{__version__}-cloud.cdx.json").read_text())
+    root = bill["metadata"]["component"]
+    assert (root["name"], root["version"]) == ("genrepipe", __version__)
+    components = {(each["name"].lower().replace("_", "-"), each["version"]) for each in bill["components"]}
+    texts = [(ROOT / f"constraints/hashed/{name}.txt").read_text() for name in ("scoring", "cloud")]
+    assert components <= set(re.findall(r"^([\w.-]+)==(\S+) \\$", "".join(texts), re.MULTILINE))
+    (direct,) = (each["dependsOn"] for each in bill["dependencies"] if each["ref"] == root["bom-ref"])
+    assert {"duckdb", "obstore", "polars"} <= {each.split("==")[0] for each in direct}
 
 
 def in_the_image(path: str) -> Path:
@@ -342,59 +361,110 @@ def test_the_entrypoint_of_the_image_runs_any_command() -> None:
         assert "SPARK_HOME" in started.stderr or "JAVA_HOME" in started.stderr
 
 
+@dataclass(frozen=True)
+class Airflow:
+    """An installation of Airflow, with a database and the DAGs of the kit."""
+
+    folder: Path
+
+    def run(self, program: str, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of its environment."""
+        home = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "AIRFLOW_HOME": str(self.folder / "home"),
+                "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__DAGS_FOLDER": str(JOBS / "airflow")}  # fmt: skip
+        command = [self.folder / "venv/bin" / program, *map(str, words)]
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=home | environment)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Ask its database."""
+        with closing(sqlite3.connect(self.folder / "home/airflow.db")) as database:
+            return database.execute(query).fetchall()
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    folder = tmp_path_factory.mktemp("airflow")
+    venv.create(folder / "venv", with_pip=True)
+    providers = ("cncf-kubernetes", "apache-spark", "docker", "openlineage", "standard")
+    packages = ["apache-airflow", *(f"apache-airflow-providers-{name}" for name in providers)]
+    subprocess.run([folder / "venv/bin/pip", "install", "--quiet", *packages], check=True, capture_output=True)
+    installed = Airflow(folder)
+    migrated = installed.run("airflow", "db", "migrate")
+    assert migrated.returncode == 0, migrated.stderr
+    return installed
+
+
+ENDED = [row["code"] for row in CODES if row["code"]]
+
+
 @pytest.mark.slow
-def test_airflow_imports_and_tests_the_dag(tmp_path: Path) -> None:
-    """An environment of its own; the pod is not started, since there is no cluster: rendering goes up to it."""
-    venv.create(tmp_path / "venv", with_pip=True)
-    pip = [
-        tmp_path / "venv/bin/pip",
-        "install",
-        "--quiet",
-        "apache-airflow",
-        "apache-airflow-providers-cncf-kubernetes",
-        "apache-airflow-providers-apache-spark",
-        "apache-airflow-providers-openlineage",
-    ]
-    subprocess.run(pip, check=True, capture_output=True)
-    home = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AIRFLOW_HOME": str(tmp_path / "home"), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__DAGS_FOLDER": str(JOBS / "airflow")}  # fmt: skip
-    airflow = tmp_path / "venv/bin/airflow"
-    subprocess.run([airflow, "db", "migrate"], check=True, capture_output=True, env=home)
-    listed = subprocess.run(
-        [airflow, "dags", "list-import-errors"], check=False, capture_output=True, text=True, env=home
-    )
+def test_airflow_imports_and_renders_the_dags(airflow: Airflow) -> None:
+    """No pod is started, since there is no cluster: rendering goes up to it."""
+    listed = airflow.run("airflow", "dags", "list-import-errors")
     assert "No data found" in listed.stdout, listed.stdout
-    codes = [row["code"] for row in CODES if row["code"]]
-    cleanup = [
-        tmp_path / "venv/bin/python",
-        ROOT / "tests/airflow_cleanup.py",
-        JOBS / "airflow/genrepipe_nightly.py",
-        tmp_path / "kubeconfig",
-    ]
-    cleaned = subprocess.run([*cleanup, *map(str, codes)], check=False, capture_output=True, text=True, env=home)
-    assert cleaned.returncode == 0, cleaned.stderr
-    assert json.loads(cleaned.stdout.splitlines()[-1]) == {
-        **{str(code): "AirflowFailException" if code in FINAL else "AirflowException" for code in codes},
-        "66, opted in to skip": "AirflowSkipException",
-    }
-    rendered = subprocess.run(
-        [airflow, "tasks", "render", "genrepipe_nightly", "score", "2026-11-22"],
-        check=False,
-        capture_output=True,
-        text=True,
-        env=home,
-    )
-    assert "run_date=2026-11-22" in rendered.stdout, rendered.stdout + rendered.stderr
-    assert "default/genrepipe_nightly.score/" not in rendered.stdout
+    for dag in ("genrepipe_nightly", "genrepipe_spark", "genrepipe_docker", "genrepipe_bash"):
+        rendered = airflow.run("airflow", "tasks", "render", dag, "score", DATE)
+        assert f"run_date={DATE}" in rendered.stdout, rendered.stdout + rendered.stderr
+        assert f"default/{dag}.score/" not in rendered.stdout
     to = {"AIRFLOW__OPENLINEAGE__TRANSPORT": '{"type": "console"}'}
     for dag in ("genrepipe_nightly", "genrepipe_spark"):
-        words = [airflow, "tasks", "render", dag, "score", "2026-11-22"]
-        traced = subprocess.run(words, check=False, capture_output=True, text=True, env=home | to)
+        traced = airflow.run("airflow", "tasks", "render", dag, "score", DATE, **to)
         assert f"default/{dag}.score/" in traced.stdout, traced.stdout + traced.stderr
-    submitted = subprocess.run(
-        [airflow, "tasks", "render", "genrepipe_spark", "score", "2026-11-22"], check=False, capture_output=True, text=True, env=home
-    )  # fmt: skip
-    assert "run_date=2026-11-22" in submitted.stdout, submitted.stdout + submitted.stderr
-    marked = [airflow, "dags", "test", "genrepipe_nightly", "2026-11-22", "--mark-success-pattern", "score"]
-    tested = subprocess.run(marked, check=False, capture_output=True, text=True, env=home)
+    tested = airflow.run("airflow", "dags", "test", "genrepipe_nightly", DATE, "--mark-success-pattern", "score")
     assert "state=success" in tested.stdout + tested.stderr
+
+
+@pytest.mark.slow
+def test_the_pod_of_airflow_is_as_closed_as_that_of_the_cron_job(airflow: Airflow, tmp_path: Path) -> None:
+    words = [ROOT / "tests/airflow_cleanup.py", JOBS / "airflow/genrepipe_nightly.py", tmp_path / "kubeconfig", *ENDED]
+    done = airflow.run("python", *words)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["ended"] == {
+        **{str(code): "AirflowFailException" if code in FINAL else "AirflowException" for code in ENDED},
+        "66, opted in to skip": "AirflowSkipException",
+    }
+    theirs = told["pod"]
+    kubernetes_validate.validate(theirs, kubernetes_validate.latest_version(), strict=True)
+    ours = manifest("CronJob")["spec"]["jobTemplate"]["spec"]["template"]
+    for key in ("securityContext", "automountServiceAccountToken", "enableServiceLinks", "restartPolicy"):
+        assert theirs["spec"][key] == ours["spec"][key], key
+    (their,), (our,) = theirs["spec"]["containers"], ours["spec"]["containers"]
+    for key in ("securityContext", "resources", "terminationMessagePolicy", "image"):
+        assert their[key] == our[key], key
+    shared = [each for each in ours["spec"]["volumes"] if each["name"] != "job"]  # the image's own job, with --set
+    assert sorted(theirs["spec"]["volumes"], key=lambda each: each["name"]) == shared
+    found = manifest("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    assert found.items() <= theirs["metadata"]["labels"].items()
+
+
+@pytest.mark.slow
+def test_the_container_of_airflow_has_no_network_and_ends_as_its_code_says(airflow: Airflow) -> None:
+    done = airflow.run("python", ROOT / "tests/airflow_docker.py", JOBS / "airflow/genrepipe_docker.py", 0, *ENDED)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    failed = {str(c): "AirflowFailException" if c in FINAL else "DockerContainerFailedException" for c in ENDED}
+    assert told["ended"] == {"0": [DATE], **failed}
+    host = told["created"]["HostConfig"]
+    assert (told["created"]["User"], host["NetworkMode"]) == ("10001:10001", "none")
+    assert [each["Target"] for each in host["Mounts"]] == ["/data"]
+
+
+@pytest.mark.slow
+def test_the_command_of_airflow_publishes_a_partition_or_fails_at_once(airflow: Airflow, tmp_path: Path) -> None:
+    """The whole DAG, with the command of this environment."""
+    variables = {
+        "AIRFLOW_VAR_GENREPIPE_COMMAND": str(Path(sys.executable).with_name("genrepipe")),
+        "AIRFLOW_VAR_GENREPIPE_DATA": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    write_csv(tmp_path / "tracks.csv", tracks(30))
+    done = airflow.run("airflow", "dags", "test", "genrepipe_bash", DATE, **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = ask(tmp_path / "warehouse.duckdb", "FROM runs")
+    assert (line["run_date"], line["status"]) == (DATE, "published")
+    assert airflow.rows("SELECT source_dag_id, partition_key FROM asset_event") == [("genrepipe_bash", DATE)]
+    (tmp_path / "tracks.csv").write_text("a,b\n1,2\n")
+    done = airflow.run("airflow", "dags", "test", "genrepipe_bash", NEXT, **variables)
+    assert "Exit code 65" in done.stdout + done.stderr
+    query = "SELECT state, try_number FROM task_instance WHERE dag_id = 'genrepipe_bash' ORDER BY start_date"
+    assert airflow.rows(query) == [("success", 1), ("failed", 1)]

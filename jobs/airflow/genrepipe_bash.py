@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 COMMAND = "{{ var.value.get('genrepipe_command', '/opt/genrepipe/bin/genrepipe') }}"
 DATA = "{{ var.value.get('genrepipe_data', '/srv/genrepipe') }}"
 NO_RETRY = [64, 65, 70, 78]
+SKIP_LATE: list[int] = []  # [66]: a source that is not there skips the task
 PREDICTIONS = Asset("genrepipe_predictions", "genrepipe://warehouse/predictions")
 
 
@@ -51,5 +52,5 @@ with DAG(
         bash_command=f"exec {COMMAND} run score_nightly --set run_date={{{{ ds }}}} --set keep_days=90",
         cwd=DATA,
         outlets=[PREDICTIONS],
-        skip_on_exit_code=None,  # 99 is the operator's own; a source that never came is no failure: [66]
+        skip_on_exit_code=SKIP_LATE,
     )

@@ -18,6 +18,7 @@ from docker.types import Mount
 IMAGE = "genrepipe:0.1.0"
 DATA = "/srv/genrepipe"
 NO_RETRY = [64, 65, 70, 78]
+SKIP_LATE: list[int] = []  # [66]: a source that is not there skips the task
 PREDICTIONS = Asset("genrepipe_predictions", "genrepipe://warehouse/predictions")
 
 
@@ -51,6 +52,7 @@ with DAG(
         task_id="score",
         image=IMAGE,
         command=["run", "score_nightly", "--set", "run_date={{ ds }}", "--set", "keep_days=90"],
+        skip_on_exit_code=SKIP_LATE,
         outlets=[PREDICTIONS],
         mounts=[Mount(source=DATA, target="/data", type="bind")],
         mount_tmp_dir=False,

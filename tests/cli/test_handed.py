@@ -39,7 +39,7 @@ SECONDS = 10.0  # that a command may take
 DOCUMENTED = {0, 64, 65, 66, 74, 75, 78}
 # How many of every thousand inputs are of a kind: those whose commands copy a warehouse take the longest.
 SHARES = {"bundle": 200, "job": 260, "contract": 120, "lock": 60, "labels": 80, "fixes": 60, "flags": 220}
-QUICK = {"bundle": 40, "job": 60, "contract": 20, "lock": 10, "labels": 15, "fixes": 10, "flags": 60}
+QUICK = {"bundle": 30, "job": 40, "contract": 20, "lock": 10, "labels": 15, "fixes": 10, "flags": 60}
 
 ODD: list[Any] = [
     None, True, False, 0, -1, 1, 3.5, 10**30, -(10**400), 1e308, 5e-324, float("nan"), float("inf"), "", " ", "0", "null",

@@ -52,6 +52,7 @@ def test_a_dirty_delivery_and_its_second_night_are_those_of_a_local_run(tmp_path
     assert not list(tmp_path.glob("lake.duckdb.lake/*/kept"))
 
 
+@pytest.mark.slow
 def test_what_a_task_meets_is_told_as_ever(tmp_path: Path) -> None:
     source = tmp_path / "t.csv"
     source.write_text("a,b\n1,2\n")

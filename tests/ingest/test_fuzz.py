@@ -97,7 +97,7 @@ def land(steps: Steps, path: Path, content: bytes) -> str:
 ANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
-@settings(max_examples=150, **ANY)  # type: ignore[arg-type]
+@settings(max_examples=90, **ANY)  # type: ignore[arg-type]
 @given(content=inputs)
 def test_any_bytes_are_counted_or_refused(
     steps: Steps, tmp_path_factory: pytest.TempPathFactory, content: bytes

@@ -34,7 +34,7 @@ def read(piece: Piece, path: Path) -> list[list[str]]:
         return list(csv.reader(io.StringIO(opened.path.read_text(encoding="utf-8"), newline="")))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=180, deadline=None)
 @given(
     rows=st.lists(st.lists(CELL, min_size=3, max_size=3), min_size=1, max_size=40),
     end=st.sampled_from(["\n", "\r\n"]),

@@ -409,7 +409,7 @@ def check(steps: Steps, folder: Path, forms: list[Form]) -> str:
 ANY = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
-@settings(max_examples=80, **ANY)  # type: ignore[arg-type]
+@settings(max_examples=50, **ANY)  # type: ignore[arg-type]
 @given(forms=DELIVERIES)
 def test_a_delivery_is_what_was_meant(
     steps: Steps, tmp_path_factory: pytest.TempPathFactory, forms: list[Form]

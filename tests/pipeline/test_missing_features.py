@@ -108,7 +108,7 @@ def test_missing_features_are_no_bound_and_no_mode_in_the_profile_of_an_artist(t
     assert (bob["energy_count"], bob["energy_mean"], bob["energy_variance"]) == (0, None, None)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lacks=st.lists(st.sets(st.sampled_from(AUDIO), max_size=6), min_size=3, max_size=12))
 def test_whatever_is_missing_the_complete_rows_have_their_answers(tmp_path: Path, lacks: list[set[str]]) -> None:
     """Of artists of their own, so that no context changes; and every answer is a distribution."""

@@ -342,7 +342,7 @@ CELLS = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     changes=st.lists(st.dictionaries(st.sampled_from([name for name in GOOD if name != "instance_id"]), CELLS, max_size=3), min_size=1, max_size=12),
     ids=st.lists(st.integers(1, 6), min_size=12, max_size=12),

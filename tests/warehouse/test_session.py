@@ -96,7 +96,7 @@ def test_there_is_one_lock(tmp_path: Path) -> None:
 
 def test_an_interrupt_at_any_moment_is_one_line_and_leaves_a_whole_warehouse(tmp_path: Path, sample: Path) -> None:
     seen = set()
-    for attempt in range(14):
+    for attempt in range(9):
         warehouse = tmp_path / f"{attempt}.duckdb"
         command = [
             sys.executable,
@@ -110,7 +110,7 @@ def test_an_interrupt_at_any_moment_is_one_line_and_leaves_a_whole_warehouse(tmp
             DATE,
         ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            time.sleep(0.25 + 0.08 * attempt)  # before, the interpreter itself is starting
+            time.sleep(0.25 + 0.125 * attempt)  # before, the interpreter itself is starting
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
         assert "Traceback" not in err

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from genrepipe.cli import completion, rendering
-from genrepipe.cli.options import BUNDLE_KEY, BUNDLES, JOB, OUTPUT, WAREHOUSE, Group
+from genrepipe.cli.options import BUNDLE_KEY, BUNDLES, JOB, OUTPUT, READING, WAREHOUSE, Group, recipe_of
 from genrepipe.cli.output import show
 from genrepipe.core.quoting import printable
 
@@ -121,18 +122,41 @@ def models_sign(model: str | None, key: Path, bundles: Path | None, output: str)
     "--bundles", type=click.Path(readable=False, path_type=Path), required=True, envvar="GENREPIPE_BUNDLES",
     help="Your own folder of bundles, which holds the champion's name too.",
 )  # fmt: skip
+@click.option(
+    "--on", multiple=True, metavar="SOURCE", shell_complete=completion.files,
+    help="Compare MODEL with the champion on this labelled source, that neither was trained on.",
+)  # fmt: skip
+@click.option(
+    "--warehouse", type=click.Path(readable=False, path_type=Path),
+    help="Compare them on the nights of this warehouse that scored MODEL with --shadow.",
+)  # fmt: skip
+@click.option(
+    "--run-date", shell_complete=completion.run_dates, help="Of the warehouse, this night alone; without it, all of them."
+)  # fmt: skip
+@click.option("--anyway", metavar="REASON", help="Promote without a comparison, or against one; the reason is kept.")
+@READING
 @BUNDLE_KEY
 @OUTPUT
-def models_promote(model: str, bundles: Path, bundle_key: Path | None, output: str) -> None:
+def models_promote(
+    model: str, bundles: Path, on: tuple[str, ...], warehouse: Path | None, run_date: str | None, anyway: str | None,
+    encoding: str, bundle_key: Path | None, output: str, **keys: Any,
+) -> None:  # fmt: skip
     """Make MODEL the champion of your own folder: the bundle that a job uses when it names none.
+
+    It must not be significantly worse than the present champion, on labelled tracks. Exits with 78 where it is, and where
+    nothing compares the two.
 
     \b
     Example:
-        genrepipe models promote known-artist --bundles bundles
+        genrepipe models promote known-artist --bundles bundles --on labelled.csv
     """
-    from genrepipe.pipeline.models import promote
+    from genrepipe.pipeline.promote import promote
 
-    show(promote(model, bundles, bundle_key), output, rendering.promoted_text)
+    promoted = promote(
+        model, bundles, on=on, encoding=encoding, recipe=recipe_of(keys), warehouse=warehouse, run_date=run_date,
+        anyway=anyway, key=bundle_key,
+    )  # fmt: skip
+    show(promoted, output, rendering.promoted_text)
 
 
 @models.command("compare")

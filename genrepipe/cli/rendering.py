@@ -344,7 +344,29 @@ def replay_text(result: ReplayResult) -> str:
 
 def promoted_text(result: PromoteResult) -> str:
     """Say which bundle is champion now."""
-    return f"{result.champion} is the champion of {result.bundles}, after {result.before}; jobs with --bundles {result.bundles} use it"
+    if result.promotions is None:
+        return f"{printable(result.champion)} is the champion of {printable(result.bundles)} already"
+    folder, before = printable(result.bundles), printable(result.before) or "a broken one"
+    lines = [
+        f"{printable(result.champion)} is the champion of {folder}, after {before}; jobs with --bundles {folder} use it"
+    ]
+    if found := result.evidence:
+        rows = [
+            (each.measure, f"{each.before:.4f}", f"{each.after:.4f}", f"{each.difference:+.4f}", f"{each.low:+.4f} to {each.high:+.4f}")
+            for each in found.differences
+        ]  # fmt: skip
+        lines += [
+            "",
+            f"on {printable(found.on)}: {found.labelled:,} labelled tracks of {found.artists:,} artists",
+            *table(("measure", printable(found.before), printable(found.after), "difference", "95 % interval"), rows)[
+                0
+            ],
+            f"{found.changed:,} of {found.tracks:,} genres change",
+            "",
+        ]
+    if result.reason:
+        lines.append(f"reason: {printable(result.reason)}")
+    return "\n".join([*lines, f"kept in {printable(result.promotions)}"])
 
 
 def models_diff_text(result: ModelDiff) -> str:
@@ -471,7 +493,10 @@ def train_text(result: TrainResult) -> str:
         for name, m in result.tempo_imputers.items()
     ]
     lines += ["", *_table(["tempo imputer", "MAE, bpm", "R²"], imputers, range(1, 3))]
-    lines += ["", *(f"{bundle.folder}  sha256 {bundle.sha256[:16]}" for bundle in result.bundles)]
+    lines += [
+        "",
+        *(f"{bundle.folder}  version {bundle.version}  sha256 {bundle.sha256[:16]}" for bundle in result.bundles),
+    ]
     return "\n".join(lines)
 
 

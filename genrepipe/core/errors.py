@@ -12,6 +12,7 @@
   x ConfigurationError      78  something that was set up is wrong
     · UnknownModel              no bundle has that name
     · BundleBroken              a bundle is not what its manifest says
+    · PromotionRefused          nothing says that a bundle is as good as the champion, or it is worse
     · WarehouseUnusable         the file is not a warehouse that this version can use
     · ExtraMissing              a package of an extra is not installed
   x Interrupted            130  stopped by the user
@@ -93,6 +94,10 @@ class UnknownModel(ConfigurationError):
 
 class BundleBroken(ConfigurationError):
     """A bundle's files, hashes or golden rows are not what its manifest says."""
+
+
+class PromotionRefused(ConfigurationError):
+    """Nothing says that a bundle is as good as the champion, or it is worse: as wrong for a job as one whose audit failed."""
 
 
 class WarehouseUnusable(ConfigurationError):

@@ -6,8 +6,12 @@ import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genrepipe.core.errors import StorageError, WarehouseBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STREAMS = ("/dev/null", "/dev/stdout", "/dev/stderr")
 
@@ -43,14 +47,37 @@ def replace_text(path: Path, text: str) -> None:
     StorageError
         It cannot be written; the file is as it was.
     """
+    _replace(path, text.encode)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a small file, as ``replace_text`` writes one; what it holds stays, whatever it is.
+
+    Raises
+    ------
+    WarehouseBusy
+        Another command replaces a file of that folder.
+    StorageError
+        It cannot be read or written; the file is as it was.
+    """
+
+    def longer() -> bytes:
+        before = path.read_bytes() if path.exists() else b""
+        return before + (b"\n" if before and not before.endswith(b"\n") else b"") + line.encode() + b"\n"
+
+    _replace(path, longer)
+
+
+def _replace(path: Path, content: Callable[[], bytes]) -> None:
+    """Replace a file by what is made while no other command writes in its folder."""
     aside = path.with_name(f"{path.name}.new")
     try:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
-                with aside.open("w", encoding="utf-8") as file:
-                    file.write(text)
+                with aside.open("wb") as file:
+                    file.write(content())
                     file.flush()
                     os.fsync(file.fileno())
                 aside.replace(path)

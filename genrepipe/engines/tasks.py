@@ -65,7 +65,7 @@ NOTHING = {
     "superseded": "SELECT NULL::BIGINT AS row_id, NULL::BOOLEAN AS contradicts, NULL::BOOLEAN AS relabels WHERE false",
     "known_labels": "SELECT NULL::BIGINT AS row_id, NULL::VARCHAR AS music_genre WHERE false",
     "scorable": "SELECT NULL::BIGINT AS row_id WHERE false",
-    "earlier_predictions": "SELECT NULL::VARCHAR AS track_id WHERE false",
+    "earlier_predictions": "SELECT NULL::VARCHAR AS track_id, NULL::VARCHAR AS model_sha256_before WHERE false",
 }
 
 

@@ -99,6 +99,11 @@ class Bundle:
     contents: Mapping[str, bytes]  # as they were verified: what changes on the disk afterwards changes no run
 
     @property
+    def title(self) -> str:
+        """Name and version, for messages."""
+        return f"{self.manifest.name} {self.manifest.version}"
+
+    @property
     def model(self) -> Path:
         """Path of the ONNX graph, for messages."""
         return self.folder / MODEL
@@ -177,19 +182,14 @@ def champion(bundles: Path | None = None) -> str:
     return name
 
 
-def promote(model: str, bundles: Path, key: Path | None = None) -> tuple[str, str]:
-    """Make a bundle the champion of a folder of bundles, and return the names of the one before and of this one.
+def refuse_unaudited(bundle: Bundle) -> None:
+    """Refuse a bundle that may hold a leak.
 
     Raises
     ------
     BundleBroken
-        Its files are not what its manifest says, or a gate of its audit failed.
-    WarehouseBusy
-        Another command promotes a bundle of that folder.
-    StorageError
-        The folder cannot be written.
+        It has no audit, or a gate of its audit failed.
     """
-    bundle = load(model, bundles, key)
     if not bundle.manifest.audit:
         raise BundleBroken(f"{bundle.folder} has no audit", "Train it again: training looks for leaks")
     failed = [str(gate.get("gate")) for gate in bundle.manifest.audit if not gate.get("passed")]
@@ -197,10 +197,21 @@ def promote(model: str, bundles: Path, key: Path | None = None) -> tuple[str, st
         raise BundleBroken(
             f"{bundle.folder}: its audit failed at {', '.join(failed)}", "Find what leaks, and train again"
         )
-    before = champion(bundles)
+
+
+def promote(bundle: Bundle, model: str, bundles: Path) -> str:
+    """Make a bundle, which was found as ``model``, the champion of a folder of bundles, and return how the folder names it.
+
+    Raises
+    ------
+    WarehouseBusy
+        Another command promotes a bundle of that folder.
+    StorageError
+        The folder cannot be written.
+    """
     name = model if model in available(bundles) else str(bundle.folder.resolve())
     files.replace_text(bundles / CHAMPION, f"{name}\n")
-    return before, name
+    return name
 
 
 def find(model: str | None, bundles: Path | None = None) -> Path:

@@ -35,7 +35,7 @@ CHECK_NAMES = {
     "short_duration": "Durations too short", "small_popularity": "Popularity too small", "nameless_artist_percent": "Placeholder artists",
     "imputed_percent": "Values imputed", "mostly_imputed_percent": "A feature nearly always missing", "absent_features": "Features absent",
     "sum_to_one": "Probabilities sum to one", "known_genres": "Known genres", "low_margin_percent": "Toss-ups, margin under 0.1",
-    "largest_genre_percent": "Largest genre", "flipped_percent": "Known tracks changing genre", "later_dates": "Later dates to score again",
+    "largest_genre_percent": "Largest genre", "flipped_percent": "Known tracks changing genre", "promised_flips": "Genres changed by a new model", "later_dates": "Later dates to score again",
     "one_prediction_per_track": "One prediction for each track", "as_many_predictions_as_accepted_tracks": "A prediction for every accepted track",
 }  # fmt: skip
 MANY = 10  # quarantined rows that are worth a correction
@@ -337,6 +337,14 @@ def _flips(night: Night) -> str | None:
     )
 
 
+def _promised(night: Night) -> str | None:
+    check = limit_of(night, "promised_flips")
+    if check is None:
+        return None
+    promised = words.count(round(check.allowed / 2))
+    return f"The new model changed {words.many(int(check.observed), 'genre')}, where its comparison promised about {promised}."
+
+
 def _refused(night: Night) -> str | None:
     rules = night.of("refused")
     return f"{words.sentence(fault(night, rules[0]))}." if rules else None
@@ -344,7 +352,7 @@ def _refused(night: Night) -> str | None:
 
 # What to say of a check that is not within its limit; the most telling first.
 HEADLINES: dict[str, Callable[[Night], str | None]] = {
-    "quarantined_percent": _refused, "quarantined_rows": _refused, "volume_drop_percent": _volume, "volume_change_percent": _volume, "flipped_percent": _flips,
+    "quarantined_percent": _refused, "quarantined_rows": _refused, "volume_drop_percent": _volume, "volume_change_percent": _volume, "promised_flips": _promised, "flipped_percent": _flips,
     "drift_from_recent_runs": _drifted, "drift_from_training": _untrained, "source_repeated": lambda _: "The source is that of the night before, to the byte.",
     "mostly_imputed_percent": _imputed, "imputed_percent": _imputed, "source_age_hours": _age, "largest_genre_percent": _largest,
     "short_duration": lambda _: "Durations look as if they were in seconds.", "small_popularity": lambda _: "Popularity looks as if it were a share, not points.",
@@ -435,6 +443,8 @@ def _evidence(night: Night, caught: list[Check]) -> list[str]:
         check = limit_of(night, "flipped_percent")
         if before:
             text += f"; the model before was {before}"
+            if promised := limit_of(night, "promised_flips"):
+                text += f", and the comparison of the two promised about {words.count(round(promised.allowed / 2))}"
         elif usual is not None and check and abs(share - usual) > max(0.02, usual):
             text += f", where {words.percent(usual)} is usual; above {words.figure(check.allowed)}{NARROW}% nothing is published"
         said.append(f"{text}.")

@@ -1,10 +1,9 @@
-"""Bundles as a user meets them: list, verify, compare, sign, promote."""
+"""Bundles as a user meets them: list, verify, compare, sign."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from genrepipe.core import signals
 from genrepipe.core.errors import BundleBroken
 from genrepipe.model import bundle as bundles
 from genrepipe.model import signature
@@ -15,7 +14,6 @@ from genrepipe.pipeline.results import (
     ModelDiff,
     ModelList,
     ModelSummary,
-    PromoteResult,
     SignResult,
     VerifiedModel,
 )
@@ -77,23 +75,6 @@ def sign_model(model: str | None, folder: Path | None, key: Path) -> SignResult:
     """
     bundle = bundles.load(model, folder)
     return SignResult(bundle.manifest.name, bundle.manifest.version, str(signature.sign(bundle.folder, key)))
-
-
-def promote(model: str, folder: Path, key: Path | None = None) -> PromoteResult:
-    """Make a bundle the champion of your own folder: the bundle that a job uses when it names none.
-
-    Raises
-    ------
-    BundleBroken
-        Its files are not what its manifest says, it is not signed with the key, its golden rows do not reproduce, or a gate
-        of its audit failed.
-    StorageError
-        The folder cannot be written.
-    """
-    Scorer(bundles.load(model, folder, key))
-    with signals.deferred():  # a signal is too late once the name is being written
-        before, champion = bundles.promote(model, folder, key)
-    return PromoteResult(before, champion, str(folder))
 
 
 SPLITS = ("artist_disjoint", "random", "random_twins_apart")

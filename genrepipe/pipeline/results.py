@@ -10,6 +10,7 @@ from genrepipe.core.results import Result
 if TYPE_CHECKING:
     from genrepipe.core.profile import StepCost
     from genrepipe.ingest.columns import ColumnSummary
+    from genrepipe.quality.comparison import Comparison
     from genrepipe.quality.performance import Measured
     from genrepipe.quality.quarantine import BrokenRule, OpenRows
 
@@ -363,12 +364,15 @@ class SignResult(Result):
 
 @dataclass(frozen=True)
 class PromoteResult(Result):
-    """The champion of a folder of bundles, before and now."""
+    """The champion of a folder of bundles, before and now, and what spoke for it."""
 
     before: str
     champion: str
     bundles: str
-    status: str = "promoted"
+    promotions: str | None  # the file that keeps this promotion; None where the bundle was the champion already
+    evidence: Comparison | None
+    reason: str | None  # why it was promoted without evidence, or against it
+    status: str = "promoted"  # or already champion
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from genrepipe.engines.engine import Models, Work
 from genrepipe.engines.local import Local
 from genrepipe.ingest import landing, sources
 from genrepipe.model import bundle as bundles
-from genrepipe.model import features
+from genrepipe.model import features, promotions
 from genrepipe.model.scorer import Scorer
 from genrepipe.pipeline.results import ScoreResult
 from genrepipe.quality import MONITORS, checks, quarantine
@@ -222,6 +222,8 @@ class ScoringRun:
     def _check(self) -> None:
         with self.profile.step("audits"):
             self.checks += self.engine.audits()
+        if promised := self._promised_flips():
+            self.checks.append(promised)
         for result in self.checks:
             if result.status == "warning":
                 self.reporter.warning(
@@ -234,6 +236,34 @@ class ScoringRun:
             tables = [monitor.table for monitor in self.monitors if monitor.is_evidence]
             self.evidence = {t: self.database.frame(f"FROM {t} SEMI JOIN run USING (run_id)") for t in tables}
             raise
+
+    def _promised_flips(self) -> CheckResult | None:
+        """Hold the genres that a bundle changes on its first night against what its promotion promised, where it did."""
+        folder, bundle = self.request.bundles, self.models.bundle
+        if folder is None or self.run.action != "score":
+            return None
+        try:
+            made = promotions.of(folder)
+        except StorageError as error:
+            self.reporter.warning("promotions", error=str(error))
+            return None
+        ours = [each for each in made if each.sha256 == bundle.sha256]
+        if made and not ours and self.request.model is None:  # it was trained again where the champion lay
+            self.reporter.warning(
+                "not_promoted", model=bundle.title, folder=str(bundle.folder),
+                remedy="Promote it, with a comparison, or restore the bundle that was promoted",
+            )  # fmt: skip
+        share = ours[-1].promised if ours else None
+        known = self.database.value(
+            "SELECT count(*) FROM earlier_predictions WHERE model_sha256_before <> ?", [bundle.sha256]
+        )
+        if share is None or not known:
+            return None
+        changed = self.database.value("SELECT count(*) FROM flips SEMI JOIN run USING (run_id) WHERE cause = 'model'")
+        promised = round(share * known)
+        self.reporter.note("new champion", known_tracks=known, changed_by_the_model=changed, promised=promised)
+        sentence = f"{changed:,} genres changed by the model, the comparison promised about {promised:,}. At most twice as many."
+        return checks.CheckResult("promised_flips", sentence, changed, 2 * promised, "warning")
 
     def record(self) -> None:
         """Write checks, bundles and the ledger's line, and remove what is past ``keep_days``."""

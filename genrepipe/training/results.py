@@ -82,6 +82,7 @@ class TrainedBundle(Result):
     """
 
     model: str
+    version: str
     folder: Path
     sha256: str
     parameters: int

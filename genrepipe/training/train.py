@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from genrepipe import contracts
 from genrepipe.core import resources
 from genrepipe.core.errors import OutputBroken, UnknownModel, nearest
 from genrepipe.core.events import SILENT
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from genrepipe.training.recipes import Recipe
     from genrepipe.training.results import GateResult
 
-BUNDLE_VERSION = "1.4.0"
+BUNDLE_VERSION = "1.4.0"  # of how bundles are trained; what one was trained on, and by which code, comes after a +
 
 
 def train(
@@ -85,6 +88,16 @@ def train(
     return TrainResult(status="trained", tracks=len(data), tempo_imputers=imputers, bundles=tuple(bundles))
 
 
+def version_of(recipe: dict[str, Any], fingerprint: str, seed: int, code: dict[str, str]) -> str:
+    """Return the version of a bundle: that of how bundles are trained, and a hash of what it is made of, as in 1.4.0+3b274a8d.
+
+    Two bundles of one version are the same: settings, labelled tracks, seed, and versions of the code and of the contracts.
+    All of that is in the manifest. The form is that of a local version in PEP 440.
+    """
+    made_of = json.dumps([recipe, fingerprint, seed, code], sort_keys=True)
+    return f"{BUNDLE_VERSION}+{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
+
+
 def _named(models: tuple[str, ...]) -> list[Recipe]:
     if not models or "all" in models:
         return list(RECIPES.values())
@@ -125,7 +138,7 @@ def _write(
     assert fitted is not None  # noqa: S101  the line above says so, which mypy cannot see
     manifest = {
         "name": recipe.name,
-        "version": BUNDLE_VERSION,
+        "version": version_of(asdict(recipe), data.fingerprint, seed, {**export.versions(), **contracts.versions()}),
         "kind": recipe.kind,
         "summary": recipe.summary,
         "recipe": asdict(recipe),
@@ -138,6 +151,7 @@ def _write(
     bundle = export.write(out / recipe.name, fitted, data, evaluation, manifest, text, seed)
     return TrainedBundle(
         model=recipe.name,
+        version=bundle.manifest.version,
         folder=bundle.folder,
         sha256=bundle.sha256,
         parameters=fitted.model.trainable,

@@ -11,7 +11,7 @@ import pytest
 
 from genrepipe.core.errors import BundleBroken
 from genrepipe.model import bundle as bundles
-from genrepipe.pipeline import models
+from genrepipe.pipeline.promote import promote
 from tests.support import genrepipe, run
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_thresholds_fit_their_buckets(tmp_path: Path, thresholds: list[float], v
 def test_a_bundle_without_an_audit_is_not_promoted(tmp_path: Path) -> None:
     forged(tmp_path / "shelf" / "b", lambda manifest: manifest.update(audit=[]))
     with pytest.raises(BundleBroken, match="has no audit"):
-        models.promote("b", tmp_path / "shelf")
+        promote("b", tmp_path / "shelf")
 
 
 def graph(*nodes: Any, initializers: tuple[Any, ...] = ()) -> bytes:

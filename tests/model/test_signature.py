@@ -48,7 +48,8 @@ def test_a_signed_bundle_is_taken_everywhere(signed: tuple[Path, Path], tmp_path
     bundles, public = signed
     assert verify(bundles, public).code == 0
     assert run("models", "verify", "lda-2d", "--bundles", bundles).code == 0  # without a key nothing is asked
-    assert run("models", "promote", "lda-2d", "--bundles", bundles, "--bundle-key", public).code == 0
+    promote = ("models", "promote", "lda-2d", "--bundles", bundles, "--bundle-key", public)
+    assert run(*promote, "--anyway", "a trial").code == 0
     source = write_csv(tmp_path / "s.csv", tracks(3))
     words = ("score", source, "--warehouse", tmp_path / "w.duckdb", "--bundles", bundles)
     done = run(*words, GENREPIPE_BUNDLE_KEY=str(public))

@@ -41,10 +41,13 @@ def test_a_shadow_scores_beside_and_changes_nothing_that_is_served(tmp_path: Pat
 def test_a_promoted_model_is_the_champion_of_that_shelf(tmp_path: Path, sample: Path) -> None:
     shelf, warehouse = tmp_path / "shelf", tmp_path / "w.duckdb"
     shutil.copytree(bundles.available()["lda-3d"], shelf / "mine")
-    assert run("models", "promote", "mine", "--bundles", shelf).code == 0
+    assert run("models", "promote", "mine", "--bundles", shelf, "--anyway", "a trial").code == 0
     assert score(sample, warehouse, DAY, "--bundles", shelf)["model"] == "lda-3d"
     assert score(sample, warehouse, NEXT)["model"] == bundles.champion()
-    assert run("models", "promote", "learned-2d", "--bundles", shelf, "--output", "json").json["before"] == "mine"
+    promoted = run(
+        "models", "promote", "learned-2d", "--bundles", shelf, "--anyway", "a trial", "--output", "json"
+    ).json
+    assert promoted["before"] == "mine"
     assert score(sample, warehouse, "2026-11-22", "--bundles", shelf)["model"] == "learned-2d"
     (shelf / "mine" / "model.onnx").write_bytes(b"x")
     assert run("models", "promote", "mine", "--bundles", shelf).code == 78

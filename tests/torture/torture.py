@@ -133,7 +133,7 @@ class Bench:
             "labels": ["labels", str(place / "labels.csv")],
             "rollback": ["rollback"],
             "retract": ["retract", "--run-date", NIGHT],
-            "promote": ["models", "promote", "lda-2d", "--bundles", str(place / "bundles")],
+            "promote": ["models", "promote", "lda-2d", "--anyway", "a trial", "--bundles", str(place / "bundles")],
         }[command]
         if command == "promote":
             warehouse = []

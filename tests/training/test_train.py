@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from genrepipe.model.scorer import Scorer
 from genrepipe.training import leakage
 from genrepipe.training.recipes import RECIPES, Recipe
 from genrepipe.training.results import GateResult
-from genrepipe.training.train import train
+from genrepipe.training.train import train, version_of
 from tests.support import tracks, write_csv
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ def test_the_same_source_and_seed_give_the_same_bundle(trained: list[TrainResult
     assert bundle.load(str(first.folder)).manifest.files == bundle.load(str(second.folder)).manifest.files
 
 
+def test_the_version_is_made_of_what_the_bundle_is_made_of(trained: list[TrainResult]) -> None:
+    manifest = bundle.load(str(trained[0].bundles[0].folder)).manifest
+    data, code = manifest.training_data, {**manifest.versions, **manifest.contracts}
+    made_of = (manifest.recipe, data["sha256"], data["seed"], code)
+    assert trained[0].bundles[0].version == manifest.version == version_of(*made_of)
+    assert re.fullmatch(r"1\.\d+\.0\+[0-9a-f]{8}", manifest.version)
+    others = ({**manifest.recipe, "epochs": 1}, "of other tracks", data["seed"] + 1, {**code, "torch": "0"})
+    versions = {version_of(*made_of[:i], other, *made_of[i + 1 :]) for i, other in enumerate(others)}
+    assert len(versions | {manifest.version}) == 5
+
+
 def test_a_new_recipe_trains_to_a_bundle_that_scores(trained: list[TrainResult], data: Dataset) -> None:
     loaded = bundle.load(str(trained[0].bundles[0].folder))
     scorer = Scorer(loaded)
@@ -66,7 +78,7 @@ def test_the_result_has_every_split_with_its_spread_and_the_imputers(trained: li
     assert list(result["tempo_imputers"]) == ["network", "linear", "median"]
     (trained_bundle,) = result["bundles"]
     assert list(trained_bundle) == [
-        "model", "folder", "sha256", "parameters", "epochs", "seconds", "seconds_measuring", "bytes", "metrics",
+        "model", "version", "folder", "sha256", "parameters", "epochs", "seconds", "seconds_measuring", "bytes", "metrics",
     ]  # fmt: skip
     assert list(trained_bundle["metrics"]) == ["artist_disjoint", "random_twins_apart", "random"]
     for split in trained_bundle["metrics"].values():

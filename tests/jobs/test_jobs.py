@@ -200,7 +200,7 @@ def test_the_overlays_change_what_they_say() -> None:
     assert "Secret" not in {each["kind"] for each in manifests("overlays/object-store")}
 
 
-def test_the_training_job_hands_its_bundle_to_the_nightly_one(tmp_path: Path) -> None:
+def test_the_training_job_hands_its_bundle_to_the_nightly_one(tmp_path: Path, sample: Path) -> None:
     """The words of both containers, with the claim as a folder here and a bundle in place of the training."""
     nightly = job_file(TRAINING, "score_nightly.yaml", tmp_path)
     training = job_file(TRAINING, "train_weekly.yaml", tmp_path)
@@ -222,8 +222,11 @@ def test_the_training_job_hands_its_bundle_to_the_nightly_one(tmp_path: Path) ->
     words = here(promote["args"])
     assert words[2] == str(told.out / training.models[0])
     shutil.copytree(assets.pretrained() / "artist-context", words[2])
-    assert run(*words).code == 0
     bundles = data / Path(str(nightly.bundles)).relative_to("/data")
+    assert run("models", "promote", "all-features", "--bundles", bundles, "--anyway", "a worse one").code == 0
+    shutil.copy(sample, words[words.index("--on") + 1])
+    done = run(*words)
+    assert done.code == 0, done.err
     source = write_csv(tmp_path / "tracks.csv", tracks(20))
     done = run("score", source, "--bundles", bundles, "--warehouse", tmp_path / "w.duckdb")
     assert done.code == 0, done.err

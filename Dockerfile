@@ -2,8 +2,10 @@
 # Stages: build (wheel, environments), train (--target train), spark (--target spark), score (the default). The scoring image holds Python, one
 # environment and the wheel: no compiler, no cache, no torch.
 ARG PYTHON=3.11
+# By digest, so that the same build has the same base: --build-arg BASE=python:3.11-slim-bookworm@sha256:…
+ARG BASE=python:${PYTHON}-slim-bookworm
 
-FROM python:${PYTHON}-slim-bookworm AS build
+FROM ${BASE} AS build
 # Extras of the scoring image: --build-arg EXTRA=text for word vectors, cloud for stores of objects,
 # lake for Delta and Iceberg tables, lineage for OpenLineage events, otlp for metrics by OTLP, signing for signatures of bundles.
 ARG EXTRA=scoring
@@ -32,13 +34,19 @@ RUN /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --r
 FROM build AS build-spark
 RUN /build/bin/pip --python /opt/genrepipe/bin/python install --no-cache-dir --require-hashes -r constraints/hashed/spark.txt
 
-FROM python:${PYTHON}-slim-bookworm AS base
+FROM ${BASE} AS base
+ARG BASE
+ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+ARG SOURCE=genrepipe
 LABEL org.opencontainers.image.title="genrepipe" \
       org.opencontainers.image.description="Predicts the music genre of every track in a track table, nightly" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="genrepipe" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.base.name="${BASE}" \
       org.opencontainers.image.licenses="MIT"
 ENV PATH=/opt/genrepipe/bin:$PATH \
     PYTHONUNBUFFERED=1 \

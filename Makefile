@@ -2,9 +2,15 @@
 PYTHON ?= python3
 SCORE := .venv
 DEV := .venv-dev
+RELEASE := .venv-release
+DIST := dist
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' genrepipe/core/version.py)
+ENGINE := docker
+EXTRA := scoring
+SBOM := sbom
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints/all.txt
 
-.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench bench-mlflow bench-spark facts bundles constraints clean
+.PHONY: docs score test proofs faults torture crash-images fuzz soak image-test bench bench-mlflow bench-spark facts bundles constraints release image sbom clean
 
 score: $(SCORE)/ready  ## make up a sample catalogue, score it, print what happened
 	@$(SCORE)/bin/genrepipe sample --rows 5000 --seed 0 --out sample.csv
@@ -69,8 +75,30 @@ constraints:  ## choose versions anew, without the addresses of a lock file
 	.venv-pin/bin/python constraints/hashed.py
 	rm -rf .venv-pin
 
+release: $(RELEASE)/ready  ## sdist and wheel in dist/, checked, each installed afresh, where the README's first minute runs
+	rm -rf $(DIST)
+	$(RELEASE)/bin/python -m build --outdir $(DIST) .
+	$(RELEASE)/bin/twine check --strict $(DIST)/*
+	$(RELEASE)/bin/check-wheel-contents $(DIST)/*.whl
+	$(RELEASE)/bin/python -m tests.release $(DIST) $(PYTHON)
+
+image: sbom  ## the scoring image, labelled with version and revision: ENGINE=podman, EXTRA=cloud, BASE=python:…@sha256:…, SOURCE=URL
+	$(ENGINE) build --build-arg EXTRA=$(EXTRA) $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(SOURCE),--build-arg SOURCE=$(SOURCE)) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+	    --build-arg CREATED=$$(TZ=UTC0 git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd) \
+	    --tag genrepipe:$(VERSION)$(if $(filter-out scoring,$(EXTRA)),-$(EXTRA)) .
+
+sbom: $(RELEASE)/ready  ## what the scoring image installs, with licences and dependencies, as CycloneDX in sbom/: EXTRA=cloud, the image of that extra
+	rm -rf $(SBOM) && $(PYTHON) -m venv --without-pip $(SBOM)/venv
+	$(RELEASE)/bin/pip --python $(SBOM)/venv/bin/python install --quiet --require-hashes \
+	    $(patsubst %,--requirement constraints/hashed/%.txt,$(sort scoring $(EXTRA)))
+	$(RELEASE)/bin/pip --python $(SBOM)/venv/bin/python install --quiet --no-deps .
+	$(RELEASE)/bin/cyclonedx-py environment $(SBOM)/venv/bin/python --pyproject pyproject.toml --output-reproducible \
+	    --output-file $(SBOM)/genrepipe-$(VERSION)-$(EXTRA).cdx.json
+	rm -rf $(SBOM)/venv
+
 clean:  ## remove environments, sample and warehouse
-	rm -rf $(SCORE) $(DEV) sample.csv sample.duckdb*
+	rm -rf $(SCORE) $(DEV) $(RELEASE) $(DIST) $(SBOM) sample.csv sample.duckdb*
 
 $(SCORE)/ready: pyproject.toml constraints/all.txt
 	@$(PYTHON) -m venv $(SCORE)
@@ -80,4 +108,9 @@ $(SCORE)/ready: pyproject.toml constraints/all.txt
 $(DEV)/ready: pyproject.toml constraints/all.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python $(PIP) --editable ".[train,text,cloud,lake,lineage,otlp,signing,spark,dev]"
+	@touch $@
+
+$(RELEASE)/ready: constraints/release.txt
+	$(PYTHON) -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints/release.txt
 	@touch $@

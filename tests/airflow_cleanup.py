@@ -1,4 +1,4 @@
-"""What the DAG makes of a failed pod, by the real operator before a Kubernetes API that knows no pod; run in Airflow's environment.
+"""What the DAG makes of a failed pod, and its pod, by the real operator before a Kubernetes API that knows no pod; run in Airflow's environment.
 
 Usage: airflow_cleanup.py DAG_FILE KUBECONFIG_TO_WRITE EXIT_CODE ...
 """
@@ -38,6 +38,7 @@ with open(sys.argv[2], "w") as file:  # noqa: PTH123
 os.environ["KUBECONFIG"] = sys.argv[2]
 
 from airflow.sdk.exceptions import AirflowException  # noqa: E402  with what follows it reads KUBECONFIG when imported
+from kubernetes.client import ApiClient  # noqa: E402
 from kubernetes.client import models as k8s  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("nightly", sys.argv[1])
@@ -65,4 +66,5 @@ def cleaned_up(code: int) -> str:
 
 told = {code: cleaned_up(int(code)) for code in sys.argv[3:]}
 operator.skip_on_exit_code = [66]
-print(json.dumps({**told, "66, opted in to skip": cleaned_up(66)}))
+told["66, opted in to skip"] = cleaned_up(66)
+print(json.dumps({"ended": told, "pod": ApiClient().sanitize_for_serialization(operator.build_pod_request_obj())}))

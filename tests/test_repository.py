@@ -19,7 +19,7 @@ import pytest
 from genrepipe.core import errors
 from genrepipe.core.version import VERSION
 from genrepipe.model import bundle as bundles
-from tests import docs
+from tests import docs, release
 from tests.support import DAY, NEXT, ROOT, run, score, tracks, write_csv
 
 if TYPE_CHECKING:
@@ -89,8 +89,21 @@ def test_the_readme_quotes_the_card_of_the_champion() -> None:
         assert f"{100 * measured['mean']:.1f} ± {100 * measured['sd']:.1f} %" in text_of("README.md")
 
 
-def test_the_changelog_has_the_version() -> None:
-    assert f"## {VERSION}" in text_of("CHANGELOG.md")
+def test_the_changelog_the_image_and_the_manifests_have_the_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert release.version() == VERSION
+    for file in (ROOT / "jobs").rglob("*.*"):
+        if "__pycache__" not in file.parts:
+            named = re.findall(r"(?:genrepipe(?:-\w+)?:|newTag: |version: )(\d+\.\d+\.\d+)", file.read_text())
+            assert set(named) <= {VERSION}, file
+    for name in ("genrepipe/core/version.py", "pyproject.toml", "CHANGELOG.md", "Dockerfile"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text_of(name))
+    (tmp_path / "CHANGELOG.md").write_text("## 0.0.9, 2026-11-28\n")
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    with pytest.raises(release.Refused, match=r"CHANGELOG\.md 0\.0\.9"):
+        release.version()
 
 
 def test_the_exit_codes_in_the_docs_are_the_error_trees() -> None:
@@ -203,6 +216,15 @@ def test_a_fresh_environment_of_every_python_scores(tmp_path: Path, sample: Path
         score, capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONWARNINGS": "error"}
     )
     assert json.loads(done.stdout)["predicted"] == 3000
+
+
+@pytest.mark.slow
+def test_a_release_is_built_checked_installed_and_tried(tmp_path: Path) -> None:
+    where = [f"RELEASE={tmp_path}/venv", f"DIST={tmp_path}/dist", f"PYTHON={sys.executable}"]
+    done = subprocess.run(["make", "release", *where], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert len(re.findall(r"steps of the first minute ran", done.stdout)) == 2
+    assert done.stdout.count("PASSED") == 2
 
 
 def find_pythons(version: str) -> list[str]:

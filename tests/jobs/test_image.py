@@ -20,10 +20,13 @@ from pathlib import Path
 
 import pytest
 
+from genrepipe import __version__
 from tests.support import REAL, ROOT, Store, ask, genrepipe, track, tracks, write_csv
 
 pytestmark = pytest.mark.image
 
+BASE = "docker.io/library/python"
+LABELS = {"revision": "5a8f289", "created": "2026-11-22T02:15:00Z", "source": "https://example.com/genrepipe"}
 USER = 10001
 DAY = "2026-11-22"
 WORK = Path(os.environ.get("GENREPIPE_IMAGE_WORK", "/var/tmp/genrepipe-image"))
@@ -37,7 +40,11 @@ LIMITS = [
 def image() -> None:
     if os.geteuid() != 0:
         pytest.skip("building needs root here")
-    build()
+    build(
+        "score",
+        "score",
+        *(word for name, value in LABELS.items() for word in ("--build-arg", f"{name.upper()}={value}")),
+    )
 
 
 def build(*target_tag_and_options: str) -> None:
@@ -223,8 +230,13 @@ def test_the_image_is_small_closed_and_labelled(data: Path) -> None:
     )
     assert list(config["Volumes"]) == ["/data"]
     assert "ORT_DISABLE_TELEMETRY=1" in config["Env"]
-    labels = {name.rpartition(".")[2] for name in config["Labels"] if name.startswith("org.opencontainers")}
-    assert {"title", "version", "revision", "source", "licenses"} <= labels
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in config["Labels"].items()}
+    assert {name: labels[name] for name in LABELS} == LABELS
+    assert (labels["version"], labels["licenses"], labels["base.name"]) == (
+        __version__,
+        "MIT",
+        "python:3.11-slim-bookworm",
+    )
     listed = run(
         data,
         "-c",
@@ -234,6 +246,14 @@ def test_the_image_is_small_closed_and_labelled(data: Path) -> None:
     packages = listed.stdout.split()
     assert not {"torch", "sklearn", "spacy", "onnx", "pip", "tests"} & set(packages)
     assert "genrepipe" in packages
+
+
+def test_the_base_is_the_one_of_a_digest() -> None:
+    form = ["image", "inspect", "--format", "{{.Digest}}", f"{BASE}:3.11-slim-bookworm"]
+    digest = subprocess.run(podman(*form), check=True, capture_output=True, text=True, env=ENV).stdout.strip()
+    build("base", "pinned", "--build-arg", f"BASE={BASE}@{digest}")
+    with pytest.raises(AssertionError, match=r"sha256:0{64}"):
+        build("base", "other", "--build-arg", f"BASE={BASE}@sha256:{'0' * 64}")
 
 
 def test_a_bill_of_materials_names_what_is_in_the_image(data: Path, tmp_path: Path) -> None:

@@ -280,7 +280,10 @@ def assert_nothing_beside(warehouse: Path) -> None:
     """Check that there is no file of the warehouse but the two generations."""
     assert files(warehouse) <= {"w.duckdb", "w.duckdb.previous"}, files(warehouse)
     bundles = {path.name for path in warehouse.parent.glob("bundles/*")}
-    assert bundles <= {"lda-2d", "champion"}, bundles
+    assert bundles <= {"lda-2d", "champion", "promotions.jsonl"}, bundles
+    if "champion" in bundles:  # a promotion has its line, whole
+        lines = (warehouse.parent / "bundles/promotions.jsonl").read_text(encoding="utf-8").splitlines()
+        assert json.loads(lines[-1])["to"]["model"] == (warehouse.parent / "bundles/champion").read_text().strip()
 
 
 def made(shared: Path) -> bool:

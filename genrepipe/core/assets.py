@@ -18,6 +18,11 @@ def shipped(folder: str) -> Path:
     return inside if inside.is_dir() else PACKAGE.parent / folder
 
 
+def is_checkout() -> bool:
+    """Return whether this is a checkout, and no wheel that was installed."""
+    return not (PACKAGE / "_shipped").is_dir()
+
+
 def pretrained() -> Path:
     """Return the folder of the bundles that ship with the package."""
     return PACKAGE / "pretrained"

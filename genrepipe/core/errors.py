@@ -25,7 +25,8 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
+
+from genrepipe.core import assets
 
 
 class GenrepipeError(Exception):
@@ -108,7 +109,7 @@ class ExtraMissing(ConfigurationError):
     """A package that belongs to an optional extra is not installed."""
 
     def __init__(self, what: str, remedy: str = "") -> None:
-        if Path(__file__).parents[2].joinpath("pyproject.toml").exists():  # it runs from a checkout
+        if assets.is_checkout():
             remedy = remedy.replace("'genrepipe[", "'.[").removesuffix(".") + " in the checkout"
         super().__init__(what, remedy)
 

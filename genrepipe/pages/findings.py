@@ -70,7 +70,7 @@ class Shift:
 class Verdict:
     """Whether a night was good, in a sentence, a few lines of evidence, and what to do."""
 
-    name: str  # good, warnings, refused or failed
+    name: str  # good, warnings, refused, failed, replaced or retracted
     tone: str  # good, warn or bad
     state: str
     headline: str

@@ -18,6 +18,7 @@ from genrepipe.pages.words import NARROW
 from genrepipe.pipeline import night as nights
 
 if TYPE_CHECKING:
+    from genrepipe.pages.findings import Verdict
     from genrepipe.pipeline.night import Night, Row
 
 FEW = 200  # tracks, below which ten bins are filled by chance
@@ -39,7 +40,7 @@ class ReportResult(Result):
     page: str
     run_id: str
     run_date: str
-    verdict: str  # good, warnings, refused or failed
+    verdict: str  # good, warnings, refused, failed, replaced or retracted
     headline: str
     bytes: int
     index: str | None = None
@@ -85,7 +86,7 @@ def report(
             )
         out = folder / front.name_of(run["job"], run["run_date"])
     verdict = findings.verdict(night)
-    size = page.write(page_of(night), out)
+    size = page.write(page_of(night, verdict), out)
     index = None
     if folder is not None:
         index = folder / front.NAME
@@ -110,11 +111,10 @@ def fill(warehouse: Path, folder: Path, job: str | None = None) -> None:
             report(warehouse, page_file, run_id=row["run_id"])
 
 
-def page_of(night: Night) -> Page:
-    """Return the page of a run."""
-    verdict = findings.verdict(night)
+def page_of(night: Night, verdict: Verdict) -> Page:
+    """Return the page of a run, of which ``verdict`` is what ``findings.verdict`` says."""
     run, day = night.run, words.long_day(night.run["run_date"])
-    parts = [_verdict(night), _run(night), _rows(night)]
+    parts = [_verdict(night, verdict), _run(night), _rows(night)]
     parts += [part for part in (_refused(night), _checks(night)) if part]
     if night.published and run["predicted"]:
         parts += [_genres(night), _confidence(night)]
@@ -138,8 +138,7 @@ def _part(night: Night, name: str, topic: str, title: str, *queries: str, **more
     return Part(name, topic, title, queries=asked, data=data, **more)
 
 
-def _verdict(night: Night) -> Part:
-    verdict = findings.verdict(night)
+def _verdict(night: Night, verdict: Verdict) -> Part:
     colours = {"good": "var(--ghost)", "warn": "var(--warn-mark)", "bad": "var(--bad)"}
     columns = [
         (

@@ -17,7 +17,7 @@ def text(*lines: str, title: str = "", soft: bool = False) -> Piece:
 
 
 def key(*entries: tuple[str, str]) -> Piece:
-    """Return what the shapes of a chart mean; a shape is a class of ``page.css``: fill, step, tick, round or band."""
+    """Return what the shapes of a chart mean; a shape is a class of ``page.css``: fill, step, tick or round."""
     return {"kind": "key", "title": "", "entries": entries}
 
 
@@ -86,6 +86,6 @@ def matrix(
                 f"background:color-mix(in srgb, var(--{'mark' if right else other}) {45 * strength:.0f}%, transparent)"
             )
             words = (f"{100 * value:.0f}" if percent else f"{value:.2f}").replace("-", "−")
-            shown.append(("·" if strength < 0.005 else words, fill if strength >= 0.005 else "", False))
+            shown.append(("·" if strength < 0.005 else words, fill if strength >= 0.005 else ""))
         lines.append({"name": name, "cells": shown, "note": "", "genre": genres})
     return {"kind": "matrix", "title": "", "caption": caption, "corner": corner, "columns": names, "rows": lines}

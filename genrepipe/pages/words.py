@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 NARROW = "\u202f"  # the space before a percent sign and between a number and its unit
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-ORDINALS = ("", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
 def count(number: float) -> str:

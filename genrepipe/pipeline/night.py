@@ -106,17 +106,13 @@ def newest(database: Database, run_date: date | None = None, job: str | None = N
         There is none.
     """
     rows = database.rows(
-        "SELECT run_id FROM runs WHERE action = 'score' AND status <> 'retracted' AND job = coalesce(?, job) AND run_date = coalesce(?, run_date) "
-        "ORDER BY CASE WHEN CAST(? AS DATE) IS NULL THEN NULL ELSE status = 'published' END DESC NULLS LAST, started_at DESC LIMIT 1",
+        "SELECT run_id, job FROM runs WHERE action = 'score' AND status <> 'retracted' "
+        "AND job = coalesce(?, job) AND run_date = coalesce(?, run_date) "
+        "ORDER BY run_date = ? AND status = 'published' DESC NULLS LAST, started_at DESC",
         [job, run_date, run_date],
     )
-    jobs = [
-        name
-        for (name,) in database.rows(
-            "SELECT DISTINCT job FROM runs WHERE action = 'score' AND run_date = ? ORDER BY job", [run_date]
-        )
-    ]
-    if job is None and run_date is not None and len(jobs) > 1:
+    jobs = sorted({name for _, name in rows})
+    if run_date is not None and len(jobs) > 1:
         raise UsageError(f"Jobs {', '.join(jobs)} have runs for {run_date}", "Name one: --job NAME")
     if not rows:
         of = "".join([f" of job {job}" if job else "", f" for {run_date}" if run_date else ""])

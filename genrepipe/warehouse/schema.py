@@ -47,10 +47,9 @@ LATER = ("lake_files",)  # tables that an older layout lacks, and nothing is mad
 EVIDENCE = ("runs", "checks", "quarantine", "flips", "drift")
 SCALAR_MACROS = ("artist_key_of", "genre_logs")  # of which views and table macros are made
 TABLE_MACROS = ("explain_track", "similar_tracks")
+READ_BY_STEPS = ("tracks", "predictions", "predictions_latest")
 VIEWS = (
-    "tracks",
-    "predictions",
-    "predictions_latest",
+    *READ_BY_STEPS,
     "prediction_probabilities",
     "genre_daily",
     "changes_last_night",
@@ -73,7 +72,7 @@ def open_bare(plan: Plan) -> Database:
     """Open an empty warehouse in memory that nobody looks at: without comments, and the views and macros for people."""
     database = Database(None, plan)
     database.execute(";\n".join(map(declaration, _tables())))
-    for view in VIEWS[:3]:
+    for view in READ_BY_STEPS:
         database.execute(f"CREATE VIEW {view} AS {assets.sql(f'views/{view}')}")
     database.execute("INSERT INTO layout VALUES (?, ?)", [LAYOUT_VERSION, VERSION])
     return database

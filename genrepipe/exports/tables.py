@@ -73,11 +73,7 @@ def of_generation(database: Database, job: str | None = None) -> Generation:
     WarehouseUnusable
         No run was published in it, or an older version of genrepipe wrote it.
     """
-    if not schema.is_current(database):
-        raise WarehouseUnusable(
-            f"{database.shown_as} was written by an older version of genrepipe",
-            "The next genrepipe score brings it up to date; publish it then",
-        )
+    schema.require_current(database)
     origin = database.value(
         "SELECT arg_min(run_id, (finished_at, run_id)) FROM runs WHERE action = 'score' AND status IN ('published', 'retracted')"
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genrepipe import contracts
 from genrepipe.core import assets, resources
-from genrepipe.core.errors import UsageError, WarehouseUnusable
+from genrepipe.core.errors import UsageError
 from genrepipe.core.quoting import literal
 from genrepipe.warehouse import ledger, schema
 from genrepipe.warehouse.steps import header
@@ -146,11 +146,7 @@ def read(
     with (
         schema.open_memory(resources.plan()) if empty else schema.open_reading(warehouse, resources.plan()) as database
     ):
-        if not schema.is_current(database):
-            raise WarehouseUnusable(
-                f"{warehouse} is of an older layout, of which there are no pages",
-                "The next genrepipe score brings it up to date",
-            )
+        schema.require_current(database)
         night = of_run(database, run_id or newest(database, day, job), unrecorded)
         front = _Asking(database)("front")
     if unrecorded is not None and night.run is unrecorded:

@@ -8,7 +8,7 @@ import numpy as np
 
 from genrepipe import contracts
 from genrepipe.core import resources, signals
-from genrepipe.core.errors import ConfigurationError, PromotionRefused, StorageError, UsageError, WarehouseUnusable
+from genrepipe.core.errors import ConfigurationError, PromotionRefused, StorageError, UsageError
 from genrepipe.core.quoting import identifier, literal
 from genrepipe.engines import predict, prepare
 from genrepipe.ingest import landing, sources
@@ -193,10 +193,7 @@ def _of_nights(warehouse: Path, run_date: str | None, champion: Bundle, bundle: 
     day: date | None = ledger.parse_date(run_date) if run_date else None
     manifest = bundle.manifest
     with schema.open_reading(warehouse, resources.plan()) as database:
-        if not schema.is_current(database):
-            raise WarehouseUnusable(
-                f"{warehouse} has the layout of an older version", "Score into it: the next run brings it up to date"
-            )
+        schema.require_current(database)
         others = database.value(
             "SELECT count(*) FROM bundles WHERE model = ? AND model_version = ? AND model_sha256 <> ?",
             [manifest.name, manifest.version, bundle.sha256],

@@ -126,6 +126,20 @@ def is_current(database: Database) -> bool:
     return all(table.name in existing for table in _tables()) and _layout(database) == LAYOUT_VERSION
 
 
+def require_current(database: Database) -> None:
+    """Refuse a warehouse of an older layout, where what is asked needs the tables and columns of this one.
+
+    Raises
+    ------
+    WarehouseUnusable
+        It has another layout.
+    """
+    if not is_current(database):
+        raise WarehouseUnusable(
+            f"{database.shown_as} has the layout of an older version", "The next genrepipe score brings it up to date"
+        )
+
+
 def migrate(database: Database) -> None:
     """Create the tables, columns, comments, views and macros that are missing, from the contracts and ``sql/``."""
     if is_current(database):
